@@ -1,0 +1,30 @@
+"""Deep Learning Atelier: `streamlit run app.py`."""
+
+import streamlit as st
+
+from pages.shared import load_networks_in_background
+
+st.set_page_config(page_title="Deep Learning Atelier", page_icon=":material/draw:", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page(
+            "pages/home.py",
+            title="Home",
+            icon=":material/home:",
+            default=True,
+            help="What this is, the networks in a line each, and the way on.",
+        ),
+        st.Page(
+            "pages/draw.py",
+            title="Draw",
+            icon=":material/draw:",
+            help="Draw a digit and watch the networks read it.",
+        ),
+    ],
+    position="top",
+)
+st.session_state["previous_page"] = st.session_state.get("page")
+st.session_state["page"] = page.url_path
+page.run()
+load_networks_in_background()

@@ -1,0 +1,123 @@
+"""The command line: `python -m atelier train | evaluate | predict`. Each says more with `--help`."""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from atelier import MODELS, load
+from atelier.checkpoint import CheckpointError
+from atelier.data.mnist import DamagedDataError
+from atelier.data.photo import PhotoError, read_digit
+from atelier.training.recipe import PRECISIONS, RecipeError
+from atelier.training.runs import RUNS, Run, RunError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = build_parser().parse_args(arguments)
+    try:
+        options.run_command(options)
+    except KeyboardInterrupt:
+        return 130
+    except (CheckpointError, DamagedDataError, PhotoError, RecipeError, RunError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (ValueError, RuntimeError, MemoryError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m atelier", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    train = commands.add_parser("train", help="train a network; prints the run's id first")
+    train.add_argument("model", choices=MODELS)
+    train.add_argument("--preset", choices=("demo", "full"), default="full")
+    train.add_argument("--epochs", type=int)
+    train.add_argument("--train-size", type=int, help="how many training digits")
+    train.add_argument("--seed", type=int)
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    train.add_argument("--precision", choices=PRECISIONS)
+    train.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made (default: %(default)s)")
+    train.add_argument("--resume", metavar="ID", help="continue this run as it was started")
+    train.set_defaults(run_command=run_train)
+
+    evaluate = commands.add_parser("evaluate", help="measure networks on the test digits and on other hands")
+    evaluate.add_argument("models", nargs="*", metavar="MODEL", help="names, checkpoint files or run ids")
+    evaluate.add_argument("--all", action="store_true", help="all shipped networks (the default)")
+    evaluate.add_argument("--json", action="store_true")
+    evaluate.set_defaults(run_command=run_evaluate)
+
+    predict = commands.add_parser("predict", help="read the digit in a picture file")
+    predict.add_argument("file", type=Path)
+    predict.add_argument("--json", action="store_true")
+    predict.set_defaults(run_command=run_predict)
+    return parser
+
+
+def run_train(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from atelier.training.train import new_config, train
+
+    writes = int(os.environ.get("RANK", 0)) == 0  # of the processes of a torchrun launch, the first
+    if options.resume:
+        run = Run.open(options.runs, options.resume)
+        config = run.read("config.json")
+    else:
+        asked = {name: getattr(options, name) for name in ("epochs", "train_size", "seed", "precision")}
+        recipe = replace(
+            MODELS[options.model].presets[options.preset], **{k: v for k, v in asked.items() if v is not None}
+        )
+        config = new_config(options.model, recipe, options.device)
+        run = Run.create(options.runs, config) if writes else None
+    if writes:
+        print(run.id, flush=True)
+
+    events = train(config, run)
+    with tqdm(total=config["recipe"]["epochs"], unit="epoch", disable=not writes, bar_format=PROGRESS) as bar:
+        for event in events:
+            bar.update(event.epoch - bar.n)
+            bar.set_postfix_str(f"{event.split} loss {event.loss:.3f}, accuracy {event.accuracy:.2%}")
+            if event.split != "train" and writes:
+                bar.write(f"{event.split:>5}  epoch {event.epoch:3.0f}  {event.seconds:6.1f} s  "
+                          f"loss {event.loss:.4f}  accuracy {event.accuracy:.2%}")  # fmt: skip
+
+
+PROGRESS = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}] {postfix}"
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    from atelier.evaluation.metrics import accuracy_by_hand, evaluate
+
+    results = {}
+    for name in options.models or MODELS:
+        classifier = load(name)
+        results[name] = evaluate(classifier)
+        if not options.json:
+            print(name)
+            for key, value in results[name].items():
+                print(f"  {key:22} {'-' if value is None else f'{value:.4f}'}")
+            by_hand = accuracy_by_hand(classifier).items()
+            print("  strokes by hand        " + "  ".join(f"{hand} {accuracy:.0%}" for hand, accuracy in by_hand))
+    if options.json:
+        print(json.dumps(results, indent=1))
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    digit = read_digit(options.file.read_bytes())
+    probabilities = {name: load(name).predict_proba(digit[None])[0] for name in MODELS}
+    if options.json:
+        answers = {n: {"digit": int(p.argmax()), "probabilities": p.tolist()} for n, p in probabilities.items()}
+        print(json.dumps(answers, indent=1))
+    else:
+        for name, p in probabilities.items():
+            print(f"{name:12} {p.argmax()}  ({p.max():.1%})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+from atelier.data import drawing, mnist
+
+__all__ = ["drawing", "mnist"]

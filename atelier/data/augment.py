@@ -1,0 +1,76 @@
+"""Digits varied at random while training: a whole batch at once, on whatever device it lies.
+
+What a class draws differs from MNIST in slant, place, proportions, bend and, most of all, stroke width. Each function
+here varies one of these, each picture by its own random amount (Simard, Steinkraus and Platt 2003, "Best practices for
+convolutional neural networks applied to visual document analysis", ICDAR).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atelier.training.recipe import Augmentation
+
+
+def augment(digits: Tensor, amount: Augmentation) -> Tensor:
+    """Vary each digit of a batch at random (torch's global random state).
+
+    Args:
+        digits: `float[N, 1, 28, 28]` in [0, 1].
+        amount: the limits.
+
+    Returns:
+        `float[N, 1, 28, 28]` in [0, 1], on the same device.
+    """
+    moved = F.grid_sample(digits, sampling_grid(digits, amount), align_corners=False)
+    return vary_stroke(moved, amount.stroke)
+
+
+def sampling_grid(digits: Tensor, amount: Augmentation) -> Tensor:
+    """For each pixel of the new picture, where in the old one to look: `float[N, H, W, 2]` in [-1, 1].
+
+    One affine map for each picture (turn, slant, scale, stretch, shift), bent by a smooth random field.
+    """
+    count, _, height, width = digits.shape
+    device = digits.device
+
+    def within(limit: float) -> Tensor:  # (N,), evenly in [-limit, limit]
+        return (2 * torch.rand(count, device=device) - 1) * limit
+
+    angle = within(math.radians(amount.rotation))
+    size, stretch = torch.exp(within(amount.scale)), torch.exp(within(amount.stretch))
+    cos, sin, slant = torch.cos(angle), torch.sin(angle), within(amount.slant)
+    affine = torch.stack(
+        [
+            torch.stack(
+                [cos * size * stretch, (cos * slant - sin) * size * stretch, within(2 * amount.shift / width)], 1
+            ),
+            torch.stack(
+                [sin * size / stretch, (sin * slant + cos) * size / stretch, within(2 * amount.shift / height)], 1
+            ),
+        ],
+        dim=1,
+    )  # (N, 2, 3)
+    grid = F.affine_grid(affine, list(digits.shape), align_corners=False)  # (N, H, W, 2)
+
+    coarse = torch.randn(count, 2, 5, 5, device=device) * (2 * amount.bend / width)
+    bend = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)  # (N, 2, H, W)
+    return grid + bend.permute(0, 2, 3, 1)
+
+
+def vary_stroke(digits: Tensor, limit: float) -> Tensor:
+    """Draw each digit with a thicker or a thinner pen, its outline moved by up to `limit` pixels (at most 1)."""
+    by = (2 * torch.rand(len(digits), 1, 1, 1, device=digits.device) - 1) * limit
+    thicker = torch.lerp(digits, spread(digits), by.clamp(min=0))
+    varied = torch.lerp(thicker, 1 - spread(1 - thicker), 0.8 * by.neg().clamp(min=0))
+    return varied / varied.amax(dim=(2, 3), keepdim=True).clamp(min=0.1)  # a thin pen is not a faint one
+
+
+def spread(digits: Tensor) -> Tensor:
+    """The brightest of each pixel's 3 x 3 neighbours (as `F.max_pool2d` finds it, five times as fast on a CPU)."""
+    rows = F.pad(digits, (0, 0, 1, 1), mode="replicate")
+    brightest = torch.maximum(torch.maximum(rows[:, :, :-2], rows[:, :, 2:]), digits)
+    columns = F.pad(brightest, (1, 1, 0, 0), mode="replicate")
+    return torch.maximum(torch.maximum(columns[..., :-2], columns[..., 2:]), brightest)

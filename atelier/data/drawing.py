@@ -1,0 +1,185 @@
+"""From pen strokes on the canvas to a digit as MNIST stores it.
+
+    canvas strokes --rasterise--> picture of any size --normalise--> 28 x 28
+
+MNIST's makers scaled every digit to fit 20 x 20 pixels, keeping its proportions, and placed its centre of mass in the
+centre of 28 x 28 (LeCun et al. 1998). `normalise` repeats that, so a digit drawn tiny in a corner looks to a network
+like one drawn large in the middle.
+"""
+
+import math
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+SIZE = 28  # pixels, height and width of a digit
+BOX = 20  # pixels, the square into which a digit's ink is fitted
+CANVAS = 440  # pixels, height and width of the drawing canvas
+PEN = 26  # pixels, the canvas's pen: a digit that fills most of the canvas gets strokes about as wide as MNIST's
+SCRIBBLE = 0.4  # share of the canvas under ink from which nobody can read a digit
+
+
+def rasterise(json_data: dict | None, height: int = CANVAS, width: int = CANVAS) -> np.ndarray:
+    """Draw the canvas's strokes as the browser does.
+
+    Args:
+        json_data: the canvas's drawing in Fabric.js's JSON. Each freehand stroke is an object of type "path"; moving,
+            scaling, turning, skewing or flipping it is honoured. Objects of other types are left out. None is blank.
+        height, width: of the canvas, in pixels.
+
+    Returns:
+        `uint8[height, width]`, ink 255 on 0, anti-aliased.
+    """
+    fine = 3  # draw larger, then average: anti-aliasing
+    picture = Image.new("L", (width * fine, height * fine))
+    pen = ImageDraw.Draw(picture)
+    for stroke in paths(json_data):
+        points = _sample(stroke["path"])
+        matrix, origin, centre = _transform(stroke, points)
+        radius = float(stroke.get("strokeWidth", PEN)) / 2
+        disc = _circle(radius)
+        starts, ends = points, points[1:] if len(points) > 1 else points
+        for start, end in zip(starts, ends, strict=False):
+            outline = _capsule(start, end, radius, disc)
+            on_canvas = (outline - origin) @ matrix.T + centre
+            pen.polygon([tuple(p) for p in on_canvas * fine - 0.5], fill=255)
+    return np.asarray(picture.reduce(fine))
+
+
+def to_polylines(json_data: dict | None) -> list[list[list[float]]]:
+    """The canvas's strokes as lists of [x, y] in canvas pixels, as `strokes.json` keeps them."""
+    polylines = []
+    for stroke in paths(json_data):
+        points = _sample(stroke["path"])
+        matrix, origin, centre = _transform(stroke, points)
+        polylines.append(((points - origin) @ matrix.T + centre).round(1).tolist())
+    return polylines
+
+
+def from_polylines(polylines: list[list[list[float]]], width: float = PEN) -> dict:
+    """The canvas's JSON for strokes given as lists of [x, y]; `width` is the pen's, in canvas pixels."""
+    return {
+        "objects": [
+            {
+                "type": "path",
+                "path": [["M", *line[0]], *(["L", *point] for point in line[1:] or line)],
+                "stroke": "#ffffff",
+                "strokeWidth": width,
+                "strokeLineCap": "round",
+                "strokeLineJoin": "round",
+                "fill": None,
+            }
+            for line in polylines
+        ]
+    }
+
+
+def paths(json_data: dict | None) -> list[dict]:
+    """The strokes in the canvas's JSON: its objects of type "path"."""
+    objects = (json_data or {}).get("objects") or []
+    return [o for o in objects if str(o.get("type", "")).lower() == "path" and o.get("path")]
+
+
+def _sample(path: list[list]) -> np.ndarray:
+    """The points `float[N, 2]` along an SVG path of moves (M), lines (L) and quadratic curves (Q)."""
+    points = []
+    for command, *numbers in path:
+        end = np.array(numbers[-2:], dtype=float)
+        if command == "Q":
+            start, control = points[-1], np.array(numbers[:2], dtype=float)
+            pieces = max(2, math.ceil(np.hypot(*(end - start)) / 3))  # a point every 3 pixels or closer
+            t = np.linspace(0, 1, pieces + 1)[1:, None]
+            points.extend((1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end)
+        elif command in ("M", "L"):
+            points.append(end)
+    return np.array(points).reshape(-1, 2)
+
+
+def _transform(stroke: dict, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fabric's placement of an object: `(points - origin) @ matrix.T + centre`."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    origin = (low + high) / 2
+
+    def number(name: str, default: float = 0.0) -> float:
+        return float(stroke.get(name, default))
+
+    angle, skew_x, skew_y = (math.radians(number(name)) for name in ("angle", "skewX", "skewY"))
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    scale = np.diag([
+        number("scaleX", 1) * (-1 if stroke.get("flipX") else 1),
+        number("scaleY", 1) * (-1 if stroke.get("flipY") else 1),
+    ])  # fmt: skip
+    skew = np.array([[1, math.tan(skew_x)], [0, 1]]) @ np.array([[1, 0], [math.tan(skew_y), 1]])
+    shape = scale @ skew
+    if "left" not in stroke or "top" not in stroke:
+        return turn @ shape, origin, origin
+    # `left` and `top` name the centre in Fabric 7, a corner of the outline (pen included) before.
+    pen = 0 if stroke.get("strokeUniform") else number("strokeWidth", PEN)
+    half = np.abs(shape) @ ((high - low + pen) / 2)
+    share = {"center": 0.0, "left": 1.0, "top": 1.0, "right": -1.0, "bottom": -1.0}
+    offset = half * [share[stroke.get("originX", "left")], share[stroke.get("originY", "top")]]
+    return turn @ shape, origin, np.array([number("left"), number("top")]) + turn @ offset
+
+
+def _circle(radius: float, corners: int = 24) -> np.ndarray:
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _capsule(start: np.ndarray, end: np.ndarray, radius: float, disc: np.ndarray) -> np.ndarray:
+    """The outline `float[M, 2]` of a round pen drawn from start to end: a disc cut in half and pulled apart."""
+    ahead = disc @ (end - start) >= 0
+    if ahead.all():
+        return start + disc
+    first = int(np.argmax(ahead & ~np.roll(ahead, 1)))  # where the front half begins
+    disc, ahead = np.roll(disc, -first, axis=0), np.roll(ahead, -first)
+    return np.where(ahead[:, None], end + disc, start + disc)
+
+
+# Pictures --------------------------------------------------------------------------------------------------------
+
+
+def normalise(gray: np.ndarray) -> np.ndarray | None:
+    """Make a picture of one digit look like MNIST's: cropped, fitted into 20 x 20, centred by mass in 28 x 28.
+
+    Args:
+        gray: `uint8[H, W]` of any size, ink bright on black. What is darker than a fifth of the brightest ink is
+            taken for paper.
+
+    Returns:
+        `uint8[28, 28]`, its brightest pixel 255, or None if the picture is blank.
+    """
+    brightest = int(gray.max(initial=0))
+    if brightest < 32:
+        return None
+    rows, columns = np.nonzero(gray > brightest / 5)
+    ink = gray[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+    shrink = BOX / max(ink.shape)
+    height, width = (max(1, round(side * shrink)) for side in ink.shape)
+    smooth = Image.Resampling.BOX if shrink < 1 else Image.Resampling.BICUBIC
+    digit = np.asarray(Image.fromarray(ink).resize((width, height), smooth), dtype=float)
+    digit *= 255 / digit.max()
+
+    # The centre of mass goes to row 14, column 14, by whole pixels, as in MNIST's own files.
+    mass = digit.sum()
+    top = round(SIZE / 2 - (digit.sum(axis=1) @ np.arange(height)) / mass)
+    left = round(SIZE / 2 - (digit.sum(axis=0) @ np.arange(width)) / mass)
+    top, left = np.clip([top, left], 0, [SIZE - height, SIZE - width])
+    centred = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    centred[top : top + height, left : left + width] = digit.round()
+    return centred
+
+
+def objection(json_data: dict | None) -> str | None:
+    """Why a drawing cannot be read as a digit, in a sentence for whoever drew it; None if it can be tried."""
+    ink = rasterise(json_data) > 0
+    if not ink.any():
+        return None
+    extent = max(np.ptp(axis) + 1 for axis in np.nonzero(ink))
+    pen = max(float(stroke.get("strokeWidth", PEN)) for stroke in paths(json_data))
+    if extent < 2 * pen:
+        return "That is only a dot. Draw a digit, as large as you like."
+    if ink.mean() > SCRIBBLE:
+        return "Too much ink to find a digit in it. Press Clear and draw one digit."
+    return None

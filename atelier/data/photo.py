@@ -1,0 +1,146 @@
+"""From a picture file or a photo of a digit on paper to ink, bright on black.
+
+A photo's paper is seldom white: lamps and shadows make it bright here and dark there. But a pen stroke is narrow and a
+shadow is wide. So each place is compared with its surroundings once everything narrower than a thick stroke has been
+smoothed away (the "top-hat" of mathematical morphology; Serra 1982).
+"""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy import ndimage
+
+from atelier.data.drawing import SIZE, normalise
+
+MEGAPIXELS = 40  # more are refused, before they are unpacked
+WORKING_SIZE = 640  # pixels: the longer side is brought to this before ink is sought
+WIDEST_STROKE = 160  # pixels, at that size
+CONTRAST = 16  # grey levels of 255 by which ink must stand out from its paper
+
+
+class PhotoError(ValueError):
+    """A file in which no digit can be found; the message says why and what to do, in one sentence."""
+
+
+def read_digit(content: bytes) -> np.ndarray:
+    """Find the digit in a picture file.
+
+    Args:
+        content: the file's bytes, in any format that Pillow reads; dark ink on light paper or the other way round.
+            A picture of 28 x 28 pixels is taken for a digit that MNIST's makers have already prepared.
+
+    Returns:
+        `uint8[28, 28]`, ink bright on black.
+
+    Raises:
+        PhotoError: if it is no picture, too large, or shows no ink.
+    """
+    gray = _open(content)
+    if gray.shape == (SIZE, SIZE):
+        border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+        digit = 255 - gray if np.median(border) > 127 else gray
+        if np.ptp(digit) < CONTRAST:
+            raise PhotoError("This picture is blank. Choose one that shows a digit.")
+        return digit
+    return normalise(find_ink(gray))
+
+
+def _open(content: bytes) -> np.ndarray:
+    """The picture as `uint8[H, W]`, upright, transparent parts laid on a contrasting ground."""
+    too_large = f"This picture has more than {MEGAPIXELS} megapixels. Make it smaller, or cut out the digit."
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked here, and lower
+            picture = Image.open(io.BytesIO(content))
+        if picture.width * picture.height > MEGAPIXELS * 1_000_000:
+            raise PhotoError(too_large)
+        picture.draft("L", (WORKING_SIZE, WORKING_SIZE))  # lets the JPEG decoder skip what is not needed
+        picture = ImageOps.exif_transpose(picture)
+        if picture.has_transparency_data:
+            picture = picture.convert("LA")
+            ink, opacity = (np.asarray(channel, dtype=float) for channel in picture.split())
+            ground = 255.0 if (ink * opacity).sum() < 127 * opacity.sum() else 0.0
+            gray = ink * opacity / 255 + ground * (1 - opacity / 255)
+            return gray.round().astype(np.uint8)
+        if picture.mode.startswith(("I", "F")):  # 16 bits and more: stretch to 8
+            deep = np.asarray(picture, dtype=float)
+            return ((deep - deep.min()) * (255 / max(np.ptp(deep), 1))).astype(np.uint8)
+        return np.asarray(picture.convert("L"))
+    except Image.DecompressionBombError:
+        raise PhotoError(too_large) from None
+    except UnidentifiedImageError:
+        raise PhotoError("This file is not a picture that can be read. Choose a PNG, JPEG or WebP file.") from None
+    except (OSError, SyntaxError, ValueError, MemoryError) as error:
+        if isinstance(error, PhotoError):
+            raise
+        raise PhotoError("This picture is damaged or cut off. Save or take it again.") from None
+
+
+def find_ink(gray: np.ndarray) -> np.ndarray:
+    """Separate ink from paper under uneven light.
+
+    Args:
+        gray: `uint8[H, W]`, a digit darker or brighter than what lies around it.
+
+    Returns:
+        `uint8[H', W']`, ink bright on black, the longer side WORKING_SIZE pixels.
+
+    Raises:
+        PhotoError: if nothing stands out like a pen stroke.
+    """
+    scale = WORKING_SIZE / max(gray.shape)
+    size = [max(1, round(side * scale)) for side in reversed(gray.shape)]
+    smooth = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    light = ndimage.gaussian_filter(np.asarray(Image.fromarray(gray).resize(size, smooth), dtype=float), 1.5)
+
+    found = max((_narrow_and_bright(light), _narrow_and_bright(255 - light)), key=lambda candidate: candidate[0])
+    if found[0] == 0:
+        raise PhotoError("No pen stroke stands out in this picture. Use a dark pen on light paper, and come closer.")
+    return found[1]
+
+
+def _narrow_and_bright(light: np.ndarray) -> tuple[float, np.ndarray]:
+    """Strokes brighter than their surroundings: how much they look like ink (0: not at all), and `uint8[H, W]`.
+
+    Inside a dark 0 lies a bright patch, and between a digit and a shadow another. But what surrounds a patch, a little
+    further out, is paper as bright as itself, while ink is surrounded by paper alone; and ink reaches further.
+    """
+    difference = light - ndimage.grey_opening(light, (WIDEST_STROKE, WIDEST_STROKE))
+    threshold = _otsu(difference)
+    marks = _marks(difference > threshold)
+    full = np.median(difference[marks]) if marks.any() else 0
+    if full < CONTRAST:
+        return 0.0, marks.astype(np.uint8)
+    distance = ndimage.distance_transform_edt(~marks)
+    around = light[(distance > 10) & (distance < WIDEST_STROKE / 2)]
+    contrast = np.median(light[marks]) - np.median(around) if around.size else 0
+    reach = np.hypot(*(np.ptp(axis) for axis in np.nonzero(marks)))
+    strength = np.clip((difference - threshold / 2) / (full - threshold / 2), 0, 1) * (distance <= 3)
+    return float(max(contrast, 0) / full * reach), (255 * strength).astype(np.uint8)
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold that parts values best into two groups (Otsu 1979, IEEE Trans. Systems, Man, Cybernetics 9(1))."""
+    counts, edges = np.histogram(values, bins=128)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, above = np.cumsum(counts), counts.sum() - np.cumsum(counts)
+    sums = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return float(centres[np.nanargmax(between)])
+
+
+def _marks(ink: np.ndarray) -> np.ndarray:
+    """Keep the connected pieces that can be strokes of one digit; drop specks and what runs in from the edge."""
+    labels, count = ndimage.label(ink, structure=np.ones((3, 3)))
+    if count == 0:
+        return ink
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    areas[0] = 0
+    inside = areas.copy()
+    inside[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
+    if inside.max() < 0.1 * areas.max() and inside.max() < 100:  # the digit itself touches the edge
+        inside = areas
+    return np.isin(labels, np.flatnonzero(inside >= max(0.05 * inside.max(), 20)))

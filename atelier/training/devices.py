@@ -1,0 +1,30 @@
+"""Which device and which arithmetic to use."""
+
+import torch
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """The device of a name: "auto" takes a GPU where there is one.
+
+    Raises:
+        ValueError: if this machine does not have the device.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(name for name in ("cuda", "mps", "cpu") if present[name])
+    if device not in present:
+        raise ValueError(f"There is no device {device!r}; choose auto, cpu, cuda or mps.")
+    if not present[device]:
+        raise ValueError(f"This machine has no {device} device that PyTorch can use; choose auto or cpu.")
+    return torch.device(device)
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """Lightning Fabric's name for a precision; "auto" takes bfloat16 where the device has units for it."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        return "bf16-mixed" if torch.cpu.get_capabilities().get("amx_bf16") else "32-true"
+    return "32-true"

@@ -1,0 +1,180 @@
+"""The training loop of every network here: a generator of events that does not know who listens.
+
+    for event in fit(session, training, validation):
+        print(event)
+
+The data lie on the device as one tensor; a batch is picked and varied there, so no worker processes are needed (as in
+Keller Jordan's airbench, arXiv:2404.00498). Devices, mixed precision and several processes come from Lightning Fabric:
+under `torchrun` every process takes its own share of each batch.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from atelier.data.augment import augment
+from atelier.training.recipe import Recipe
+
+EVENTS_PER_EPOCH = 20
+INFERENCE_BATCH = 1000
+TRAINING_STATE = "training."  # names of tensors that only a resume needs begin with this
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a listener may want to show."""
+
+    split: str  # "train": the mean since the last event; "val": all validation digits
+    step: int  # optimiser steps so far
+    epoch: float  # passes over the training digits so far
+    seconds: float  # spent training and validating so far, earlier parts of a resumed run included
+    loss: float  # cross-entropy in nats; while training, label smoothing is in it
+    accuracy: float  # 0 to 1; while training, on augmented digits
+    learning_rate: float
+    images_per_second: float
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer a number."""
+
+
+class Session:
+    """What a run carries from step to step: the network, its optimiser and its schedule."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, fabric: Fabric):
+        self.network, self.recipe, self.fabric = network, recipe, fabric
+        self.step, self.seconds = 0, 0.0
+        self.steps_per_epoch = recipe.train_size // recipe.batch_size
+        trained = [p for p in network.parameters() if p.requires_grad]
+        groups = [  # only matrices and filters are pulled towards zero, not biases and norms
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=recipe.epochs * self.steps_per_epoch
+        )
+        self.model, self.optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return self.step // self.steps_per_epoch
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights by their own names; what else a resume needs under names that begin with TRAINING_STATE."""
+        state = dict(self.network.state_dict())
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            state |= {f"{TRAINING_STATE}optimizer.{index}.{name}": slot for name, slot in slots.items()}
+        state[f"{TRAINING_STATE}random"] = torch.get_rng_state()
+        if self.fabric.device.type == "cuda":
+            state[f"{TRAINING_STATE}random.cuda"] = torch.cuda.get_rng_state(self.fabric.device)
+        return state
+
+    def counters(self) -> dict[str, float]:
+        """What a resume needs beside `tensors`."""
+        return {"step": self.step, "seconds": self.seconds}
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, float]) -> None:
+        """Continue where another session with the same recipe stood when its `tensors` and `counters` were saved."""
+        self.network.load_state_dict(weights_only(tensors))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(f"{TRAINING_STATE}optimizer."):
+                index, slot = name.removeprefix(f"{TRAINING_STATE}optimizer.").split(".", 1)
+                slots.setdefault(int(index), {})[slot] = tensor
+        self.step, self.seconds = int(counters["step"]), counters["seconds"]
+        for _ in range(self.step):  # the schedule is a function of the step: walk it there
+            self.schedule.step()
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        torch.set_rng_state(tensors[f"{TRAINING_STATE}random"].cpu())
+        if f"{TRAINING_STATE}random.cuda" in tensors and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors[f"{TRAINING_STATE}random.cuda"].cpu(), self.fabric.device)
+
+    def event(self, split: str, loss: Tensor, accuracy: Tensor, images_per_second: float) -> Event:
+        epoch, rate = self.step / self.steps_per_epoch, self.schedule.get_last_lr()[0]
+        loss, accuracy = self.fabric.all_reduce(torch.stack([loss, accuracy])).tolist()  # mean over all processes
+        if not loss < float("inf"):
+            raise DivergedError(
+                f"The loss became {loss} in step {self.step}. Start again with a learning rate well below "
+                f"{self.recipe.learning_rate:g}."
+            )
+        return Event(split, self.step, epoch, self.seconds, loss, accuracy, rate, images_per_second)
+
+
+def fit(session: Session, training: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> Iterator[Event]:
+    """Train from where `session` stands to the end of its recipe.
+
+    Args:
+        session: changed in place. At each "val" event it stands at the end of an epoch and may be saved.
+        training, validation: `(images uint8[N, 28, 28], labels int64[N])` on the session's device.
+
+    Yields:
+        a "train" event about EVENTS_PER_EPOCH times an epoch, a "val" event at the end of each epoch.
+
+    Raises:
+        DivergedError: if the loss becomes infinite or not a number.
+    """
+    images, labels = training
+    every = max(1, session.steps_per_epoch // EVENTS_PER_EPOCH)
+    for epoch in range(session.epoch, session.recipe.epochs):
+        session.model.train()
+        clock, results = time.perf_counter(), []
+        for batch in epoch_batches(session, epoch, images.device):
+            results.append(train_step(session, images[batch], labels[batch]))
+            if session.step % every == 0:
+                loss, accuracy = torch.stack(results).mean(0)
+                elapsed = time.perf_counter() - clock
+                session.seconds += elapsed
+                speed = len(results) * session.recipe.batch_size / elapsed
+                yield session.event("train", loss, accuracy, speed)
+                clock, results = time.perf_counter(), []
+
+        logits = predict_logits(session.model, validation[0])
+        elapsed = time.perf_counter() - clock
+        session.seconds += elapsed
+        yield session.event("val", *loss_and_accuracy(logits, validation[1]), len(logits) / elapsed)
+
+
+def epoch_batches(session: Session, epoch: int, device: torch.device) -> Iterator[Tensor]:
+    """The indices `int64[batch]` of this process's share of each batch, in an order fixed by seed and epoch."""
+    recipe, fabric = session.recipe, session.fabric
+    order = torch.randperm(recipe.train_size, generator=torch.Generator().manual_seed(recipe.seed * 10_000 + epoch))
+    for batch in order.to(device).split(recipe.batch_size)[: session.steps_per_epoch]:
+        yield batch[fabric.global_rank :: fabric.world_size]
+
+
+def train_step(session: Session, images: Tensor, labels: Tensor) -> Tensor:
+    """Forward, backward, step. Returns `float[2]`: loss and accuracy, on the device."""
+    recipe = session.recipe
+    digits = augment(images.unsqueeze(1).float() / 255, recipe.augmentation)  # (B, 1, 28, 28) in [0, 1]
+    logits = session.model(digits.contiguous(memory_format=torch.channels_last))
+    loss, accuracy = loss_and_accuracy(logits, labels, recipe.label_smoothing)
+    session.fabric.backward(loss)
+    session.optimizer.step()
+    session.optimizer.zero_grad()
+    session.schedule.step()
+    session.step += 1
+    return torch.stack([loss.detach(), accuracy])
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    return loss, (logits.argmax(1) == labels).float().mean()
+
+
+def weights_only(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint's tensors without what only a resume needs."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: Tensor) -> Tensor:
+    """`uint8[N, 28, 28]` to `logits float[N, 10]`, batch by batch, in evaluation mode."""
+    model.eval()
+    return torch.cat([model(batch).float() for batch in images.split(INFERENCE_BATCH)])

@@ -1,0 +1,146 @@
+"""A run is a folder: what was asked for, what happened, and the weights.
+
+    runs/<id>/config.json        network, recipe, device, versions
+             metrics.jsonl       one event a line, appended
+             status.json         running, done, …, with the reason
+             last.safetensors    everything a resume needs
+             best.safetensors    the weights that validated best
+             result.json         how these do on the test digits
+
+Everything but the appended file is written under another name and renamed, so whoever reads at any moment, even after
+a crash, finds the old content or the new one. A run's `lock` is held by the process that trains it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+RUNS = Path("runs")
+STATES = ("queued", "running", "paused", "interrupted", "stopped", "failed", "done")
+
+
+class RunError(ValueError):
+    """A run that cannot be opened or resumed; the message says why."""
+
+
+class Run:
+    """One run's folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.id = folder.name
+
+    @classmethod
+    def create(cls, runs: Path, config: dict[str, Any]) -> "Run":
+        """A new folder `<time>-<model>-<four random letters>`, so that ids sort by age and never meet."""
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{config['model']}-{secrets.token_hex(2)}"
+        run = cls(Path(runs) / name)
+        run.folder.mkdir(parents=True)
+        run.write("config.json", config)
+        run.set_status("queued")
+        return run
+
+    @classmethod
+    def open(cls, runs: Path, id: str) -> "Run":
+        """An existing run.
+
+        Raises:
+            RunError: if there is none of that id.
+        """
+        run = cls(Path(runs) / id)
+        if not re.fullmatch(r"[\w.-]+", id) or not (run.folder / "config.json").is_file():
+            raise RunError(f"There is no run {id!r} in {runs}.")
+        return run
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        unfinished = self.path(f"{name}.{os.getpid()}.tmp")
+        unfinished.write_text(json.dumps(content, indent=1))
+        os.replace(unfinished, self.path(name))
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the run; empty if it is missing.
+
+        Raises:
+            RunError: if somebody has damaged it.
+        """
+        try:
+            content = json.loads(self.path(name).read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise RunError(f"{name} of run {self.id} is damaged.")
+        return content
+
+    # Status ------------------------------------------------------------------------------------------------------
+
+    def set_status(self, state: str, reason: str = "") -> None:
+        self.write("status.json", {"state": state, "reason": reason})
+
+    def status(self) -> tuple[str, str]:
+        """One of STATES and the reason. A run that says it is running while nobody holds its lock was interrupted."""
+        content = self.read("status.json")
+        state, reason = content.get("state"), content.get("reason", "")
+        if state not in STATES:
+            return "failed", "The run's status is missing or damaged."
+        if state == "running" and not self.is_locked():
+            return "interrupted", "The process that trained it has ended."
+        return state, reason
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run while training it; the lock goes with the process, however that ends.
+
+        Raises:
+            RunError: if another process trains it.
+        """
+        try:
+            with FileLock(self.path("lock"), timeout=1):  # a reader asking `is_locked` holds it for an instant
+                yield
+        except Timeout:
+            raise RunError(f"Run {self.id} is being trained by another process.") from None
+
+    def is_locked(self) -> bool:
+        try:
+            with FileLock(self.path("lock"), timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    # Metrics -----------------------------------------------------------------------------------------------------
+
+    def append(self, event: dict[str, Any]) -> None:
+        with open(self.path("metrics.jsonl"), "ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":  # a crash tore the last line
+                    file.write(b"\n")
+            file.write(json.dumps(event).encode() + b"\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The events so far. A torn last line is left out, and so are the points that a resume has superseded:
+        an event ends whatever was recorded of its step and later ones before."""
+        events: list[dict[str, Any]] = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in self.path("metrics.jsonl").read_text().splitlines():
+                try:
+                    event = json.loads(line)
+                    place = (event["step"], event["split"] != "train")  # validation follows training in a step
+                except (ValueError, KeyError, TypeError):
+                    continue
+                while events and (events[-1]["step"], events[-1]["split"] != "train") >= place:
+                    events.pop()
+                events.append(event)
+        return events

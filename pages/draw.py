@@ -1,0 +1,175 @@
+"""Draw: a digit drawn with mouse or finger is read by every network as soon as the pen lifts."""
+
+import numpy as np
+import streamlit as st
+from streamlit_drawable_canvas import st_canvas
+
+from atelier import MODELS
+from atelier.data import drawing, mnist, photo
+from atelier.evaluation import tally
+from pages import shared
+
+WELCOME = "Draw a digit from 0 to 9. It is read when the pen lifts."
+
+state = st.session_state
+shared.through_app()
+
+
+# What the controls do ------------------------------------------------------------------------------------------------
+
+
+def show(digit: np.ndarray | None, message: str = "", truth: int | None = None) -> None:
+    """From now on this is the digit, on every page."""
+    state.update(digit=digit, message=message, truth=truth, revision=state.revision + 1)
+
+
+def read_strokes() -> None:
+    objection = drawing.objection(state.strokes)
+    digit = None if objection else drawing.normalise(drawing.rasterise(state.strokes))
+    show(digit, objection or WELCOME)
+
+
+def put_on_canvas(objects: list[dict]) -> None:
+    """Replace what the canvas shows. It reloads only a drawing that differs from the one it was last given."""
+    state.strokes = {"objects": objects}
+    state.canvas_start = {"objects": objects, "given": state.get("canvas_start", {}).get("given", 0) + 1}
+
+
+def canvas_changed() -> None:
+    before = drawing.paths(state.strokes)
+    state.strokes = state.canvas["drawing"]["raw"]
+    if drawing.paths(state.strokes) != before:  # the canvas also echoes what it was given
+        read_strokes()
+
+
+def undo() -> None:
+    put_on_canvas(drawing.paths(state.strokes)[:-1])
+    read_strokes()
+
+
+def clear() -> None:
+    put_on_canvas([])
+    show(None, WELCOME)
+
+
+def random_test_digit() -> None:
+    try:
+        images, labels = mnist.load("test")
+    except mnist.DamagedDataError as error:
+        state.message = str(error)
+        return
+    index = np.random.default_rng().integers(len(images))
+    put_on_canvas([])
+    show(images[index], f"Digit number {index:,} of MNIST's 10,000 test digits.", truth=int(labels[index]))
+
+
+def picture_chosen(key: str) -> None:
+    if state[key] is None:
+        return
+    try:
+        digit = photo.read_digit(state[key].getvalue())
+    except photo.PhotoError as error:
+        state.message = str(error)  # the digit that was there stays
+        return
+    put_on_canvas([])
+    show(digit, "Read from your picture.")
+
+
+def true_digit_told(answers: list[shared.Answer]) -> None:
+    label = state[f"true_digit_{state.revision}"]
+    state.tally.pop(state.revision, None)
+    if label is not None:
+        said = {answer.spec.name: answer.digit for answer in answers if answer.digit is not None}
+        state.tally[state.revision] = tally.Entry(label, said, drawing.to_polylines(state.strokes))
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+for name, start in {"revision": 0, "strokes": None, "truth": None, "message": WELCOME, "revealed": None}.items():
+    state.setdefault(name, start)
+state.setdefault("tally", {})
+if "digit" not in state:
+    state.digit = None
+    if drawing.paths(state.strokes):
+        read_strokes()
+if state.get("previous_page") != "draw" or "canvas_start" not in state:
+    put_on_canvas(drawing.paths(state.strokes))
+
+shared.style()
+st.markdown(f"**{state.message}**")
+page = st.container(horizontal=True, gap="medium")
+
+with page.container(width=drawing.CANVAS):
+    with st.container(key="draw_canvas"):
+        st_canvas(
+            stroke_width=drawing.PEN,
+            stroke_color="#ffffff",
+            background_color="#000000",
+            width=drawing.CANVAS,
+            height=drawing.CANVAS,
+            initial_drawing=state.canvas_start,
+            on_change=canvas_changed,
+            key="canvas",
+        )
+    with st.container(horizontal=True, gap="small"):
+        st.button("Undo", icon=":material/undo:", on_click=undo, disabled=not drawing.paths(state.strokes))
+        st.button("Clear", icon=":material/delete:", on_click=clear)
+        st.button(
+            "Test digit",
+            icon=":material/casino:",
+            on_click=random_test_digit,
+            help="A random digit of MNIST's test set",
+        )
+
+with page.container(width="stretch"):
+    hide = state.get("hide_answers", False)
+    hidden = hide and state.digit is not None and state.revealed != state.revision
+    with st.skeleton(height=300):  # seen only while the networks still load
+        answers = [shared.ask(spec, state.digit) for spec in MODELS.values()]
+    if shared.agreement(answers) and not hidden:
+        st.subheader(shared.agreement(answers))
+    with st.grid("auto", min_column_width=200):
+        for answer in answers:
+            with st.container(border=True, height="stretch"):
+                st.html(shared.card_head(answer.spec))
+                with st.container(key=f"answer_{answer.spec.name}"):
+                    st.html(shared.card_digit(answer, hidden))
+                st.html(shared.card_details(answer, hidden))
+        with st.container(border=True, height="stretch"):
+            st.html(shared.card_picture(state.digit))
+            if state.truth is not None and not hidden:
+                st.markdown(f"True label: **{state.truth}**")
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.toggle("Hide answers", key="hide_answers", help="Bet before the reveal.", persist_state="session")
+        if hidden:
+            st.button("Reveal", type="primary", on_click=state.update, kwargs={"revealed": state.revision})
+    if state.digit is not None and state.truth is None:
+        st.segmented_control(
+            "True digit",
+            range(10),
+            key=f"true_digit_{state.revision}",
+            on_change=true_digit_told,
+            args=(answers,),
+            help="Say what was drawn: each network's right answers are counted.",
+        )
+    if state.tally:
+        entries = list(state.tally.values())
+        with st.container(horizontal=True, key="tally"):
+            for name, row in tally.by_network(entries).iterrows():
+                st.metric(f"{MODELS[name].title} right", f"{row.right:.0f} of {row.counted:.0f}")
+            st.download_button("Strokes (JSON)", tally.to_strokes(entries), "strokes.json", on_click="ignore")
+            st.download_button("Tally (CSV)", tally.to_csv(entries), "tally.csv", on_click="ignore")
+
+    with st.expander("Use a picture or the camera", icon=":material/photo_camera:"):
+        st.file_uploader("Picture of one digit", key="picture", on_change=picture_chosen, args=("picture",))
+        if not shared.camera_allowed(st.context.url):
+            st.info(
+                "Browsers lend the camera only to pages on this computer or over HTTPS. Take the photo with the "
+                "camera's own app and choose the file above."
+            )
+        elif st.toggle("Use the camera"):
+            st.camera_input("One digit on plain paper", key="photo", on_change=picture_chosen, args=("photo",))
+
+with st.container(key="draw_status"):
+    st.caption(f"Revision {state.revision}")

@@ -1,0 +1,190 @@
+"""What the pages share: loaded networks, their answers, and small pieces of HTML."""
+
+import base64
+import io
+import os
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+from streamlit.runtime.pages_manager import PagesManager
+
+import atelier
+from atelier.checkpoint import CheckpointError
+from atelier.zoo import ModelSpec
+
+if TYPE_CHECKING:
+    from atelier.classifier import Classifier
+
+THUMBNAILS = Path(__file__).parent / "thumbnails"
+
+# A single digit keeps one core busy for milliseconds; more threads only get in each other's way when a class draws at
+# once or a network trains beside. PyTorch reads this when it is imported, later.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+BLANK = "–"  # the answer to a blank canvas
+_loading = threading.Lock()
+
+
+@cache
+def _loaded(name: str) -> "Classifier":
+    classifier = atelier.load(name)
+    classifier.predict_proba(np.zeros((1, 28, 28), dtype=np.uint8))  # the first call is slow: not in front of a class
+    return classifier
+
+
+def network(name: str) -> "Classifier":
+    """A shipped network, loaded once for all visitors. Raises CheckpointError."""
+    with _loading:
+        return _loaded(name)
+
+
+@cache
+def load_networks_in_background() -> None:
+    """Start loading, so that the networks are there when the first digit is drawn."""
+
+    def load_all() -> None:
+        for name in atelier.MODELS:
+            with suppress(CheckpointError):  # said on the page, in place of the network's answer
+                network(name)
+
+    threading.Thread(target=load_all, daemon=True, name="load networks").start()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one network says to one digit, or why it cannot."""
+
+    spec: ModelSpec
+    probabilities: np.ndarray | None  # float32[10]
+    milliseconds: float = 0.0
+    problem: str = ""
+
+    @property
+    def digit(self) -> int | None:
+        return None if self.probabilities is None else int(self.probabilities.argmax())
+
+
+def ask(spec: ModelSpec, digit: np.ndarray | None) -> Answer:
+    """Ask one network; a blank canvas (None) has no answer and needs no network."""
+    if digit is None:
+        return Answer(spec, None)
+    try:
+        classifier = network(spec.name)
+    except CheckpointError as error:
+        return Answer(spec, None, problem=str(error))
+    started = time.perf_counter()
+    probabilities = classifier.predict_proba(digit[None])[0]
+    return Answer(spec, probabilities, 1000 * (time.perf_counter() - started))
+
+
+def agreement(answers: list[Answer]) -> str:
+    """How many networks agree, in a line."""
+    digits = [answer.digit for answer in answers if answer.digit is not None]
+    if len(digits) < 2:
+        return ""
+    top = max(set(digits), key=digits.count)
+    if digits.count(top) == len(digits):
+        return f"All {len(digits)} networks say {top}."
+    return f"{digits.count(top)} of {len(digits)} networks say {top}."
+
+
+def through_app() -> None:
+    """Have this page run through app.py, also when its link is the first thing that a fresh server is asked for.
+
+    Until app.py has called `st.navigation` once, Streamlit takes every file under `pages/` for a page of its own.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+
+
+def camera_allowed(url: str | None) -> bool:
+    """Whether browsers lend the camera to a page of this address: only on this computer or over HTTPS."""
+    address = urlsplit(url or "")
+    return address.scheme == "https" or address.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+# Cards: light HTML, because five charts would take longer to draw than the networks take to answer. ------------------
+
+STYLE = """<style>
+.network { border-left: 0.4rem solid; padding-left: 0.6rem; font-weight: 700; font-size: 1.2rem; }
+.digit { font-size: 6rem; font-weight: 800; line-height: 1; text-align: center; }
+.confidence { font-size: 1.2rem; font-weight: 700; text-align: center; }
+.bars { display: flex; gap: 2px; height: 5.5rem; }
+.bars div { flex: 1; display: flex; flex-direction: column; justify-content: flex-end; text-align: center; }
+.bars i { display: block; min-height: 2px; border-radius: 2px 2px 0 0; }
+.note { opacity: 0.75; font-size: 0.85rem; text-align: center; }
+.seen { width: 100%; max-width: 20rem; display: block; margin: 0.6rem auto 0; image-rendering: pixelated; }
+@media (max-width: 640px) { .st-key-draw_canvas { zoom: 0.8; } }  /* the canvas of 440 pixels on a phone */
+</style>"""
+
+
+def style() -> None:
+    """The cards' CSS."""
+    st.html(STYLE)
+
+
+def card_head(spec: ModelSpec) -> str:
+    return f'<div class="network" style="border-color: {spec.colour}">{escape(spec.title)}</div>'
+
+
+def thumbnail(spec: ModelSpec) -> str:
+    """The network's architecture as a small drawing (SVG)."""
+    return (THUMBNAILS / f"{spec.name}.svg").read_text()
+
+
+def card_digit(answer: Answer, hidden: bool) -> str:
+    text = "?" if hidden else BLANK if answer.digit is None else str(answer.digit)
+    return f'<div class="digit">{text}</div>'
+
+
+def card_details(answer: Answer, hidden: bool) -> str:
+    """Confidence, the ten probabilities and the time taken, or why there is no answer."""
+    if answer.problem:
+        return f'<div class="note">{escape(answer.problem)}</div>'
+    shares = np.zeros(10) if hidden or answer.probabilities is None else answer.probabilities
+    bars = "".join(
+        f'<div><i style="height: {100 * share:.1f}%; background: {answer.spec.colour}"></i>{digit}</div>'
+        for digit, share in enumerate(shares)
+    )
+    if hidden:
+        confidence, told, time_taken = "your bet?", "hidden", "&nbsp;"
+    elif answer.digit is None:
+        confidence, told, time_taken = "&nbsp;", "no drawing yet", "&nbsp;"
+    else:
+        confidence = f"{shares.max():.1%} sure"
+        told = ", ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(shares))
+        time_taken = f"{answer.milliseconds:.0f} ms"
+    return (
+        f'<div class="confidence">{confidence}</div>'
+        f'<div class="bars" role="img" aria-label="Probabilities: {told}">{bars}</div>'
+        f'<div class="note">{time_taken}</div>'
+    )
+
+
+def card_picture(digit: np.ndarray | None) -> str:
+    """The 28 x 28 pixels that the networks are given, large."""
+    blank = digit is None
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((28, 28), np.uint8) if blank else digit).save(buffer, "PNG")
+    source = base64.b64encode(buffer.getvalue()).decode()
+    told = (
+        "Nothing yet: a black square of 28 by 28 pixels"
+        if blank
+        else "The digit as the networks see it, 28 by 28 pixels"
+    )
+    return (
+        '<div class="network" style="border-color: gray">What it sees</div>'
+        f'<img class="seen" alt="{told}" src="data:image/png;base64,{source}">'
+        '<div class="note">28 × 28 pixels, centred like MNIST</div>'
+    )

@@ -1,0 +1,27 @@
+import pytest
+import torch
+
+from atelier import MODELS
+
+
+@pytest.fixture(params=MODELS)
+def network(request):
+    torch.manual_seed(0)
+    return MODELS[request.param].build().eval()
+
+
+def test_bytes_and_fractions_give_the_same_logits(network):
+    digits = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
+    logits = network(digits)
+    assert logits.shape == (5, 10)
+    assert logits.dtype == torch.float32
+    assert torch.allclose(logits, network(digits.unsqueeze(1) / 255), atol=1e-5)
+
+
+def test_digits_of_a_batch_do_not_influence_each_other(network):
+    digits = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
+    assert torch.allclose(network(digits)[2:3], network(digits[2:3]), atol=1e-5)
+
+
+def test_the_cnn_has_under_half_a_million_parameters():
+    assert sum(p.numel() for p in MODELS["cnn"].build().parameters()) < 500_000

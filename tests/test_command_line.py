@@ -1,0 +1,137 @@
+"""The command line as a person or another program uses it: real processes, real files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import atelier
+from atelier.data import mnist
+from atelier.training.runs import Run
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--device", "cpu", "--precision", "32-true"]
+
+
+def atelier_command(*arguments, **options):
+    command = [sys.executable, "-m", "atelier", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    done = atelier_command("train", "cnn", "--epochs", 2, "--train-size", 2000, "--seed", 3, "--runs", runs, *SMALL)
+    assert done.returncode == 0, done.stderr
+    return Run.open(runs, done.stdout.splitlines()[0])
+
+
+def test_a_run_leaves_a_complete_folder(run):
+    assert run.status() == ("done", "")
+    config = run.read("config.json")
+    assert (config["model"], config["recipe"]["epochs"], config["recipe"]["seed"]) == ("cnn", 2, 3)
+    assert config["versions"].keys() >= {"python", "torch"}
+    events = run.metrics()
+    assert [e["split"] for e in events if e["split"] != "train"] == ["val", "val", "test"]
+    assert all(0 <= e["accuracy"] <= 1 and e["seconds"] > 0 for e in events)
+    result = run.read("result.json")
+    assert result["accuracy"] == events[-1]["accuracy"] > 0.5
+    assert result.keys() >= {"accuracy", "macro_f1", "loss", "seconds"}
+
+
+def test_its_weights_can_be_used_and_know_their_result(run):
+    images, labels = mnist.load("test")
+    classifier = atelier.load(str(run.folder), "cpu")
+    assert (classifier.predict(images) == labels).mean() == pytest.approx(run.read("result.json")["accuracy"], abs=2e-4)
+    assert classifier.card["accuracy"] == run.read("result.json")["accuracy"]
+    assert atelier.load(str(run.path("last.safetensors")), "cpu").predict(images[:3]).shape == (3,)
+
+
+def test_a_killed_run_is_interrupted_and_resumes_where_it_stood(tmp_path, run):
+    whole = atelier_command("train", "cnn", "--epochs", 4, "--train-size", 2000, "--runs", tmp_path, *SMALL)
+    whole = Run.open(tmp_path, whole.stdout.splitlines()[0])
+
+    command = [sys.executable, "-m", "atelier", "train", "cnn", "--epochs", "4", "--train-size", "2000"]
+    with subprocess.Popen(
+        [*command, "--runs", tmp_path, *SMALL], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        killed = Run.open(tmp_path, process.stdout.readline().strip())
+        deadline = time.time() + 120
+        while not killed.path("last.safetensors").is_file() and time.time() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert killed.status()[0] == "interrupted"
+    assert killed.read("result.json") == {}
+
+    resumed = atelier_command("train", "cnn", "--resume", killed.id, "--runs", tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.splitlines()[0] == killed.id
+    assert killed.status()[0] == "done"
+    assert killed.read("result.json")["accuracy"] == whole.read("result.json")["accuracy"]
+    assert [e["loss"] for e in killed.metrics()] == [e["loss"] for e in whole.metrics()]
+    again = atelier_command("train", "cnn", "--resume", killed.id, "--runs", tmp_path)
+    assert again.returncode == 0  # nothing left to do, nothing broken
+
+
+def test_two_processes_train_one_network(tmp_path):
+    """What `torchrun --nproc-per-node 2` does, on the CPU."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "atelier"]
+    command += ["train", "cnn", "--epochs", "1", "--train-size", "2000", "--runs", tmp_path, *SMALL]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (folder,) = tmp_path.iterdir()  # one run, not two
+    assert Run.open(tmp_path, folder.name).read("result.json")["accuracy"] > 0.3
+
+
+def test_evaluate_prints_the_promised_numbers(run):
+    done = atelier_command("evaluate", "cnn", run.folder, "--json")
+    results = json.loads(done.stdout)
+    assert list(results) == ["cnn", str(run.folder)]
+    shipped = results["cnn"]
+    names = ["accuracy", "macro_f1", "loss", "strokes_accuracy", "load_digits_accuracy", "map50", "map50_95"]
+    assert list(shipped) == names
+    assert shipped["accuracy"] >= 0.996
+    assert 0.97 <= shipped["strokes_accuracy"] <= 1
+    assert 0 < shipped["load_digits_accuracy"] <= 1
+    assert shipped["map50"] is shipped["map50_95"] is None
+
+
+def test_predict_reads_a_picture(tmp_path):
+    images, labels = mnist.load("test")
+    picture = tmp_path / "digit.png"
+    Image.fromarray(255 - images[0]).resize((280, 280), Image.Resampling.BICUBIC).save(picture)
+    answers = json.loads(atelier_command("predict", picture, "--json").stdout)
+    assert answers.keys() == atelier.MODELS.keys()
+    for answer in answers.values():
+        assert answer["digit"] == labels[0]
+        assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert "cnn" in atelier_command("predict", picture).stdout
+
+
+REFUSED = [
+    (["predict", "nowhere.png"], "nowhere.png"),
+    (["predict", "README.md"], "not a picture"),
+    (["evaluate", "rnn"], "no network"),
+    (["train", "cnn", "--epochs", "0"], "at least 1 epoch"),
+    (["train", "cnn", "--train-size", "100"], "A batch holds"),
+    (["train", "cnn", "--device", "tpu"], "no device 'tpu'"),
+    (["train", "cnn", "--resume", "yesterday"], "no run 'yesterday'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_cannot_be_done_gets_a_sentence_not_a_traceback(arguments, sentence, tmp_path):
+    if arguments[0] == "train":
+        arguments = [*arguments, "--runs", tmp_path]
+    refused = atelier_command(*arguments)
+    assert refused.returncode in (1, 2)
+    assert sentence in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not list(tmp_path.iterdir())

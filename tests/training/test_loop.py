@@ -1,0 +1,83 @@
+import itertools
+import math
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from atelier import MODELS
+from atelier.data import mnist
+from atelier.training.loop import DivergedError, Session, fit
+from atelier.training.recipe import Recipe
+
+RECIPE = Recipe(epochs=4, batch_size=50, train_size=500, precision="32-true")
+
+
+@pytest.fixture(scope="module")
+def data():
+    (images, labels), (others, their_labels) = mnist.load("train"), mnist.load("val")
+    training = torch.tensor(images[:500]), torch.tensor(labels[:500])
+    return training, (torch.tensor(others[:300]), torch.tensor(their_labels[:300]))
+
+
+def new_session(recipe=RECIPE, model="cnn"):
+    torch.manual_seed(recipe.seed)
+    return Session(MODELS[model].build(), recipe, Fabric(accelerator="cpu", devices=1))
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    session = new_session()
+    return session, list(fit(session, *data))
+
+
+def test_validates_once_at_the_end_of_each_epoch(trained):
+    _, events = trained
+    assert [(e.step, e.epoch) for e in events if e.split == "val"] == [(10, 1), (20, 2), (30, 3), (40, 4)]
+    assert [e.step for e in events if e.split == "train"] == list(range(1, 41))
+
+
+def test_events_follow_time_and_schedule(trained):
+    _, events = trained
+    assert all(a.seconds <= b.seconds for a, b in itertools.pairwise(events))
+    rates = [e.learning_rate for e in events]
+    assert max(rates) == pytest.approx(RECIPE.learning_rate, rel=0.05)
+    assert rates[-1] < rates[0] < max(rates)
+    assert all(e.images_per_second > 0 for e in events)
+
+
+def test_learns(trained):
+    _, events = trained
+    assert events[0].accuracy < 0.4
+    assert events[-1].accuracy > 0.8
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(trained, data):
+    whole, events = trained
+    first, before = new_session(), []
+    for event in fit(first, *data):
+        before.append(event)
+        if event.split == "val" and event.epoch == 2:
+            break
+    saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
+
+    torch.manual_seed(99)  # another process, another state
+    second = new_session(RECIPE)
+    second.restore(saved, first.counters())
+    after = list(fit(second, *data))
+    for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert [e.loss for e in before + after] == [e.loss for e in events]
+
+
+def test_the_seed_decides_everything(trained, data):
+    session = new_session()
+    assert [e.loss for e in fit(session, *data)] == [e.loss for e in trained[1]]
+
+
+def test_a_loss_that_is_no_number_stops_with_a_suggestion(data):
+    session = new_session()
+    with torch.no_grad():
+        next(session.network.parameters()).fill_(math.nan)
+    with pytest.raises(DivergedError, match="learning rate"):
+        list(fit(session, *data))

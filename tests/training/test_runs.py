@@ -1,0 +1,76 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from atelier.training.runs import Run, RunError
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path, {"model": "cnn", "recipe": {}})
+
+
+def event(step, split="train"):
+    return {"step": step, "split": split, "loss": 0.1}
+
+
+def steps(run):
+    return [(e["step"], e["split"]) for e in run.metrics()]
+
+
+def test_a_new_run_is_queued_and_opens_again(run):
+    again = Run.open(run.folder.parent, run.id)
+    assert again.status() == ("queued", "")
+    assert again.read("config.json")["model"] == "cnn"
+    assert again.metrics() == []
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "../runs", "", "."])
+def test_a_run_that_is_not_there_is_named(run, wrong):
+    with pytest.raises(RunError, match="no run"):
+        Run.open(run.folder.parent, wrong)
+
+
+def test_a_torn_last_line_is_left_out_and_later_events_are_not_lost(run):
+    run.append(event(1))
+    with open(run.path("metrics.jsonl"), "a") as file:
+        file.write('{"step": 2, "spl')
+    assert steps(run) == [(1, "train")]
+    run.append(event(3))
+    assert steps(run) == [(1, "train"), (3, "train")]
+
+
+def test_points_that_a_resume_supersedes_are_left_out(run):
+    for e in (event(10), event(10, "val"), event(15), event(20), event(15), event(20), event(20, "val")):
+        run.append(e)
+    assert steps(run) == [(10, "train"), (10, "val"), (15, "train"), (20, "train"), (20, "val")]
+
+
+def test_a_run_is_running_while_its_process_lives_and_interrupted_after(run):
+    run.set_status("running")
+    code = f"from pathlib import Path; from atelier.training.runs import Run\n" \
+           f"with Run(Path({str(run.folder)!r})).lock(): print('locked', flush=True); input()"  # fmt: skip
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert run.status()[0] == "running"
+        with pytest.raises(RunError, match="another process"), run.lock():
+            pass
+        process.kill()
+    assert run.status()[0] == "interrupted"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"state": "flying"}'])
+def test_a_damaged_status_is_said_not_raised(run, content):
+    run.path("status.json").write_text(content)
+    try:
+        assert run.status()[0] == "failed"
+    except RunError as error:
+        assert "status.json" in str(error)
+
+
+def test_writing_leaves_nothing_half_written(run):
+    run.write("result.json", {"accuracy": 1.0})
+    assert json.loads(run.path("result.json").read_text()) == {"accuracy": 1.0}
+    assert not list(run.folder.glob("*.tmp"))
