@@ -1,7 +1,7 @@
 """The registry of networks. Adding one here adds it to the command line, the tests and every page."""
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class ModelSpec:
         return getattr(module, class_name)(getattr(module, self.config)(**(config or {})))
 
 
+_CNN = Recipe(epochs=17, optimizer="sgd", learning_rate=0.15, weight_decay=5e-4)
+
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
@@ -49,7 +51,7 @@ MODELS: dict[str, ModelSpec] = {
             paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
             network="atelier.models.cnn:CNN",
             config="CNNConfig",
-            presets={"demo": Recipe(epochs=3), "full": Recipe(epochs=18)},
+            presets={"demo": replace(_CNN, epochs=5), "full": _CNN},
         ),
     )
 }

@@ -12,7 +12,8 @@ st.markdown(
     "Neural networks that learn to read **handwritten digits**, side by side, on this computer. "
     "Draw a digit and see what each network makes of it."
 )
-st.page_link("pages/draw.py", label="**Draw a digit**", icon=":material/draw:")
+if st.button("Draw a digit", icon=":material/draw:", type="primary"):
+    st.switch_page("pages/draw.py")
 
 st.header("The networks")
 with st.grid("auto", min_column_width=300):

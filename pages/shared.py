@@ -125,6 +125,7 @@ STYLE = """<style>
 .bars i { display: block; min-height: 2px; border-radius: 2px 2px 0 0; }
 .note { opacity: 0.75; font-size: 0.85rem; text-align: center; }
 .seen { width: 100%; max-width: 20rem; display: block; margin: 0.6rem auto 0; image-rendering: pixelated; }
+.st-key-draw_canvas { margin-top: 1.2rem; }  /* room for the canvas's own toolbar */
 @media (max-width: 640px) { .st-key-draw_canvas { zoom: 0.8; } }  /* the canvas of 440 pixels on a phone */
 </style>"""
 

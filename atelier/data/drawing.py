@@ -30,19 +30,18 @@ def rasterise(json_data: dict | None, height: int = CANVAS, width: int = CANVAS)
     Returns:
         `uint8[height, width]`, ink 255 on 0, anti-aliased.
     """
-    fine = 3  # draw larger, then average: anti-aliasing
+    fine = 4  # draw larger, then average: anti-aliasing
     picture = Image.new("L", (width * fine, height * fine))
     pen = ImageDraw.Draw(picture)
     for stroke in paths(json_data):
         points = _sample(stroke["path"])
-        matrix, origin, centre = _transform(stroke, points)
-        radius = float(stroke.get("strokeWidth", PEN)) / 2
-        disc = _circle(radius)
+        matrix, origin, centre = _place(stroke)
+        radius = float(stroke.get("strokeWidth", PEN)) / 2 - 0.25 / fine  # Pillow fills a bit beyond an outline
         starts, ends = points, points[1:] if len(points) > 1 else points
         for start, end in zip(starts, ends, strict=False):
-            outline = _capsule(start, end, radius, disc)
+            outline = _capsule(start, end, radius)
             on_canvas = (outline - origin) @ matrix.T + centre
-            pen.polygon([tuple(p) for p in on_canvas * fine - 0.5], fill=255)
+            pen.polygon([tuple(p) for p in on_canvas * fine], fill=255)
     return np.asarray(picture.reduce(fine))
 
 
@@ -51,7 +50,7 @@ def to_polylines(json_data: dict | None) -> list[list[list[float]]]:
     polylines = []
     for stroke in paths(json_data):
         points = _sample(stroke["path"])
-        matrix, origin, centre = _transform(stroke, points)
+        matrix, origin, centre = _place(stroke)
         polylines.append(((points - origin) @ matrix.T + centre).round(1).tolist())
     return polylines
 
@@ -82,7 +81,7 @@ def paths(json_data: dict | None) -> list[dict]:
 
 def _sample(path: list[list]) -> np.ndarray:
     """The points `float[N, 2]` along an SVG path of moves (M), lines (L) and quadratic curves (Q)."""
-    points = []
+    points: list[np.ndarray] = []
     for command, *numbers in path:
         end = np.array(numbers[-2:], dtype=float)
         if command == "Q":
@@ -95,9 +94,24 @@ def _sample(path: list[list]) -> np.ndarray:
     return np.array(points).reshape(-1, 2)
 
 
-def _transform(stroke: dict, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fabric's placement of an object: `(points - origin) @ matrix.T + centre`."""
-    low, high = points.min(axis=0), points.max(axis=0)
+def _box(path: list[list]) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of a path's box as Fabric reckons them: for a quadratic curve it takes the box of the cubic curve
+    whose two control points both lie on the quadratic's one, which is a little larger."""
+    points: list[np.ndarray] = []
+    t = np.linspace(0, 1, 33)[:, None]
+    for command, *numbers in path:
+        end = np.array(numbers[-2:], dtype=float)
+        if command == "Q":
+            start, control = points[-1], np.array(numbers[:2], dtype=float)
+            points.extend((1 - t) ** 3 * start + 3 * t * (1 - t) * control + t**3 * end)
+        elif command in ("M", "L"):
+            points.append(end)
+    return np.min(points, axis=0), np.max(points, axis=0)
+
+
+def _place(stroke: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where Fabric puts an object: a point of its path goes to `(point - origin) @ matrix.T + centre`."""
+    low, high = _box(stroke["path"])
     origin = (low + high) / 2
 
     def number(name: str, default: float = 0.0) -> float:
@@ -105,35 +119,25 @@ def _transform(stroke: dict, points: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
     angle, skew_x, skew_y = (math.radians(number(name)) for name in ("angle", "skewX", "skewY"))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    scale = np.diag([
-        number("scaleX", 1) * (-1 if stroke.get("flipX") else 1),
-        number("scaleY", 1) * (-1 if stroke.get("flipY") else 1),
-    ])  # fmt: skip
+    flip_x, flip_y = (-1 if stroke.get(name) else 1 for name in ("flipX", "flipY"))
+    scale = np.diag([number("scaleX", 1) * flip_x, number("scaleY", 1) * flip_y])
     skew = np.array([[1, math.tan(skew_x)], [0, 1]]) @ np.array([[1, 0], [math.tan(skew_y), 1]])
     shape = scale @ skew
-    if "left" not in stroke or "top" not in stroke:
+    if "left" not in stroke or "top" not in stroke:  # never moved
         return turn @ shape, origin, origin
-    # `left` and `top` name the centre in Fabric 7, a corner of the outline (pen included) before.
-    pen = 0 if stroke.get("strokeUniform") else number("strokeWidth", PEN)
-    half = np.abs(shape) @ ((high - low + pen) / 2)
-    share = {"center": 0.0, "left": 1.0, "top": 1.0, "right": -1.0, "bottom": -1.0}
-    offset = half * [share[stroke.get("originX", "left")], share[stroke.get("originY", "top")]]
+    # `left` and `top` name the point that `originX` and `originY` say, of the box with the pen's width around it.
+    half = np.abs(shape) @ (high - low + number("strokeWidth", PEN)) / 2
+    side = {"left": 1, "top": 1, "center": 0, "right": -1, "bottom": -1}
+    offset = half * [side[stroke.get("originX", "left")], side[stroke.get("originY", "top")]]
     return turn @ shape, origin, np.array([number("left"), number("top")]) + turn @ offset
 
 
-def _circle(radius: float, corners: int = 24) -> np.ndarray:
-    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-
-def _capsule(start: np.ndarray, end: np.ndarray, radius: float, disc: np.ndarray) -> np.ndarray:
-    """The outline `float[M, 2]` of a round pen drawn from start to end: a disc cut in half and pulled apart."""
-    ahead = disc @ (end - start) >= 0
-    if ahead.all():
-        return start + disc
-    first = int(np.argmax(ahead & ~np.roll(ahead, 1)))  # where the front half begins
-    disc, ahead = np.roll(disc, -first, axis=0), np.roll(ahead, -first)
-    return np.where(ahead[:, None], end + disc, start + disc)
+def _capsule(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
+    """The outline `float[50, 2]` of what a round pen leaves on its way from start to end."""
+    dx, dy = end - start
+    half_turn = math.atan2(dy, dx) + np.linspace(-np.pi / 2, np.pi / 2, 25)
+    arc = radius * np.stack([np.cos(half_turn), np.sin(half_turn)], axis=1)
+    return np.concatenate([end + arc, start - arc])
 
 
 # Pictures --------------------------------------------------------------------------------------------------------
@@ -143,8 +147,8 @@ def normalise(gray: np.ndarray) -> np.ndarray | None:
     """Make a picture of one digit look like MNIST's: cropped, fitted into 20 x 20, centred by mass in 28 x 28.
 
     Args:
-        gray: `uint8[H, W]` of any size, ink bright on black. What is darker than a fifth of the brightest ink is
-            taken for paper.
+        gray: `uint8[H, W]` of any size, ink bright on black. What is darker than a fiftieth of the brightest ink
+            is taken for paper.
 
     Returns:
         `uint8[28, 28]`, its brightest pixel 255, or None if the picture is blank.
@@ -152,7 +156,7 @@ def normalise(gray: np.ndarray) -> np.ndarray | None:
     brightest = int(gray.max(initial=0))
     if brightest < 32:
         return None
-    rows, columns = np.nonzero(gray > brightest / 5)
+    rows, columns = np.nonzero(gray > brightest / 50)
     ink = gray[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
     shrink = BOX / max(ink.shape)

@@ -23,11 +23,12 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
         `accuracy` and `macro_f1` in 0..1, `loss` in nats.
     """
     p, y = torch.as_tensor(probabilities), torch.as_tensor(labels)
-    return {
-        "accuracy": multiclass_accuracy(p, y, num_classes=10, average="micro").item(),
-        "macro_f1": multiclass_f1_score(p, y, num_classes=10, average="macro").item(),
-        "loss": F.nll_loss(p.clamp(min=1e-12).log(), y).item(),
+    metrics = {
+        "accuracy": multiclass_accuracy(p, y, num_classes=10, average="micro"),
+        "macro_f1": multiclass_f1_score(p, y, num_classes=10, average="macro"),
+        "loss": F.nll_loss(p.clamp(min=1e-12).log(), y),
     }
+    return {name: round(value.item(), 6) for name, value in metrics.items()}
 
 
 def evaluate(classifier: Classifier) -> dict[str, Any]:

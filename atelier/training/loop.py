@@ -11,6 +11,7 @@ under `torchrun` every process takes its own share of each batch.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,10 @@ class Session:
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        if recipe.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, recipe.learning_rate, total_steps=recipe.epochs * self.steps_per_epoch
         )
@@ -76,11 +80,16 @@ class Session:
             state[f"{TRAINING_STATE}random.cuda"] = torch.cuda.get_rng_state(self.fabric.device)
         return state
 
-    def counters(self) -> dict[str, float]:
-        """What a resume needs beside `tensors`."""
-        return {"step": self.step, "seconds": self.seconds}
+    def counters(self) -> dict[str, Any]:
+        """What a resume needs beside `tensors`: numbers and names that JSON can hold."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "schedule": self.schedule.state_dict(),
+            "optimizer": self.optimizer.state_dict()["param_groups"],
+        }
 
-    def restore(self, tensors: dict[str, Tensor], counters: dict[str, float]) -> None:
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Continue where another session with the same recipe stood when its `tensors` and `counters` were saved."""
         self.network.load_state_dict(weights_only(tensors))
         slots: dict[int, dict[str, Tensor]] = {}
@@ -88,10 +97,9 @@ class Session:
             if name.startswith(f"{TRAINING_STATE}optimizer."):
                 index, slot = name.removeprefix(f"{TRAINING_STATE}optimizer.").split(".", 1)
                 slots.setdefault(int(index), {})[slot] = tensor
-        self.step, self.seconds = int(counters["step"]), counters["seconds"]
-        for _ in range(self.step):  # the schedule is a function of the step: walk it there
-            self.schedule.step()
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.step, self.seconds = counters["step"], counters["seconds"]
+        self.schedule.load_state_dict(counters["schedule"])
+        self.optimizer.load_state_dict({"state": slots, "param_groups": counters["optimizer"]})
         torch.set_rng_state(tensors[f"{TRAINING_STATE}random"].cpu())
         if f"{TRAINING_STATE}random.cuda" in tensors and self.fabric.device.type == "cuda":
             torch.cuda.set_rng_state(tensors[f"{TRAINING_STATE}random.cuda"].cpu(), self.fabric.device)

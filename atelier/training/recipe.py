@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass, field, fields
 
+OPTIMIZERS = (
+    "sgd",  # stochastic gradient descent with Nesterov's momentum 0.9 (Sutskever et al. 2013, ICML)
+    "adamw",  # each weight its own step size (Loshchilov and Hutter 2019, arXiv:1711.05101)
+)
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 TRAINING_DIGITS = 55_000
 
@@ -40,8 +44,9 @@ class Recipe:
 
     epochs: int  # passes over the training digits
     batch_size: int = 250  # digits a step
+    optimizer: str = "adamw"  # one of OPTIMIZERS
     learning_rate: float = 1e-2  # the peak, warmed up to and cooled down from (one cycle; Smith 2018, arXiv:1803.09820)
-    weight_decay: float = 0.05  # pull of the weights towards zero (AdamW; Loshchilov and Hutter 2019, arXiv:1711.05101)
+    weight_decay: float = 0.05  # pull of the weights towards zero
     label_smoothing: float = 0.0  # certainty kept back from the true class (Szegedy et al. 2016, arXiv:1512.00567)
     train_size: int = TRAINING_DIGITS  # how many training digits
     seed: int = 0
@@ -55,6 +60,8 @@ class Recipe:
             raise RecipeError(f"Training needs 10 to {TRAINING_DIGITS:,} digits; {self.train_size:,} were asked for.")
         if not 2 <= self.batch_size <= self.train_size:
             raise RecipeError(f"A batch holds 2 to {self.train_size:,} digits (all of them); not {self.batch_size:,}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise RecipeError(f"There is no optimiser {self.optimizer!r}; choose one of {', '.join(OPTIMIZERS)}.")
         if not 0 < self.learning_rate <= 1:
             raise RecipeError("The learning rate lies above 0 and is at most 1.")
         if self.weight_decay < 0:

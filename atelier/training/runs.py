@@ -91,7 +91,9 @@ class Run:
 
     def status(self) -> tuple[str, str]:
         """One of STATES and the reason. A run that says it is running while nobody holds its lock was interrupted."""
-        content = self.read("status.json")
+        content = {}
+        with contextlib.suppress(RunError):
+            content = self.read("status.json")
         state, reason = content.get("state"), content.get("reason", "")
         if state not in STATES:
             return "failed", "The run's status is missing or damaged."

@@ -6,7 +6,7 @@ import pytest
 
 from atelier.data import mnist
 
-# Published with the database and repeated in countless tutorials: digits per class, and the first labels of the test set.
+# Published with the database and repeated in countless tutorials: digits per class, and the first test labels.
 TRAINING_CLASSES = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 TEST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 FIRST_TEST_LABELS = [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]

@@ -1,4 +1,5 @@
 import itertools
+import json
 import math
 
 import pytest
@@ -10,7 +11,10 @@ from atelier.data import mnist
 from atelier.training.loop import DivergedError, Session, fit
 from atelier.training.recipe import Recipe
 
-RECIPE = Recipe(epochs=4, batch_size=50, train_size=500, precision="32-true")
+RECIPES = [
+    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="adamw", learning_rate=0.01),
+    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="sgd", learning_rate=0.1, weight_decay=1e-3),
+]
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +24,14 @@ def data():
     return training, (torch.tensor(others[:300]), torch.tensor(their_labels[:300]))
 
 
-def new_session(recipe=RECIPE, model="cnn"):
+def new_session(recipe):
     torch.manual_seed(recipe.seed)
-    return Session(MODELS[model].build(), recipe, Fabric(accelerator="cpu", devices=1))
+    return Session(MODELS["cnn"].build(), recipe, Fabric(accelerator="cpu", devices=1))
 
 
-@pytest.fixture(scope="module")
-def trained(data):
-    session = new_session()
+@pytest.fixture(scope="module", params=RECIPES, ids=lambda recipe: recipe.optimizer)
+def trained(request, data):
+    session = new_session(request.param)
     return session, list(fit(session, *data))
 
 
@@ -38,10 +42,10 @@ def test_validates_once_at_the_end_of_each_epoch(trained):
 
 
 def test_events_follow_time_and_schedule(trained):
-    _, events = trained
+    session, events = trained
     assert all(a.seconds <= b.seconds for a, b in itertools.pairwise(events))
     rates = [e.learning_rate for e in events]
-    assert max(rates) == pytest.approx(RECIPE.learning_rate, rel=0.05)
+    assert max(rates) == pytest.approx(session.recipe.learning_rate, rel=0.05)
     assert rates[-1] < rates[0] < max(rates)
     assert all(e.images_per_second > 0 for e in events)
 
@@ -54,16 +58,17 @@ def test_learns(trained):
 
 def test_an_interrupted_run_ends_with_the_same_weights(trained, data):
     whole, events = trained
-    first, before = new_session(), []
+    first, before = new_session(whole.recipe), []
     for event in fit(first, *data):
         before.append(event)
         if event.split == "val" and event.epoch == 2:
             break
     saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
+    counters = json.loads(json.dumps(first.counters()))
 
     torch.manual_seed(99)  # another process, another state
-    second = new_session(RECIPE)
-    second.restore(saved, first.counters())
+    second = new_session(whole.recipe)
+    second.restore(saved, counters)
     after = list(fit(second, *data))
     for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -71,12 +76,12 @@ def test_an_interrupted_run_ends_with_the_same_weights(trained, data):
 
 
 def test_the_seed_decides_everything(trained, data):
-    session = new_session()
+    session = new_session(trained[0].recipe)
     assert [e.loss for e in fit(session, *data)] == [e.loss for e in trained[1]]
 
 
 def test_a_loss_that_is_no_number_stops_with_a_suggestion(data):
-    session = new_session()
+    session = new_session(RECIPES[0])
     with torch.no_grad():
         next(session.network.parameters()).fill_(math.nan)
     with pytest.raises(DivergedError, match="learning rate"):

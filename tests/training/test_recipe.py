@@ -15,6 +15,7 @@ IMPOSSIBLE = [
     {"train_size": 60_000},
     {"train_size": 100, "batch_size": 250},
     {"precision": "8-bit"},
+    {"optimizer": "magic"},
 ]
 
 

@@ -64,10 +64,13 @@ def test_a_run_is_running_while_its_process_lives_and_interrupted_after(run):
 @pytest.mark.parametrize("content", ["", "[]", '{"state": "flying"}'])
 def test_a_damaged_status_is_said_not_raised(run, content):
     run.path("status.json").write_text(content)
-    try:
-        assert run.status()[0] == "failed"
-    except RunError as error:
-        assert "status.json" in str(error)
+    assert run.status() == ("failed", "The run's status is missing or damaged.")
+
+
+def test_a_damaged_file_of_a_run_is_named(run):
+    run.path("config.json").write_text("{")
+    with pytest.raises(RunError, match="config"):
+        run.read("config.json")
 
 
 def test_writing_leaves_nothing_half_written(run):

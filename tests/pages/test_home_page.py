@@ -15,7 +15,9 @@ def test_every_network_is_introduced_with_its_own_number(app, text):
 
 def test_home_leads_to_drawing(app):
     app.run()
-    assert [link.value for link in app.page_link] == ["**Draw a digit**"]
+    app.button[0].click().run()
+    assert not app.exception
+    assert app.session_state["page"] == "draw"
 
 
 def test_a_missing_checkpoint_is_said(app, monkeypatch, tmp_path):

@@ -1,0 +1,57 @@
+"""What a person does on the Draw page, and sees there."""
+
+import json
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from atelier.data import hands
+from atelier.data.drawing import CANVAS
+
+DRAWINGS = json.loads(hands.STROKES.read_text())
+
+
+def ready(page: Page) -> None:
+    page.locator(".st-key-draw_canvas canvas.upper-canvas").wait_for()
+    expect(page.locator(".st-key-draw_status")).to_contain_text("Revision")
+
+
+def drawing(hand: str, label: int) -> list[list[list[float]]]:
+    """The recorded strokes of a hand's digit."""
+    return next(d["strokes"] for d in DRAWINGS if d["hand"] == hand and d["label"] == label)
+
+
+def draw(page: Page, strokes: list[list[list[float]]]) -> None:
+    """Draw strokes, given in canvas pixels, with the mouse, and wait until they have been read."""
+    before = revision(page)
+    box = page.locator(".st-key-draw_canvas canvas.upper-canvas").bounding_box()
+    scale = box["width"] / CANVAS
+    for stroke in strokes:
+        page.mouse.move(box["x"] + stroke[0][0] * scale, box["y"] + stroke[0][1] * scale)
+        page.mouse.down()
+        for x, y in stroke[1:]:
+            page.mouse.move(box["x"] + x * scale, box["y"] + y * scale)
+        page.mouse.up()
+    page.wait_for_timeout(400)  # the canvas gathers strokes that follow each other fast
+    wait_until(page, lambda: revision(page) > before)
+
+
+def revision(page: Page) -> int:
+    return int(page.locator(".st-key-draw_status").inner_text().split()[-1])
+
+
+def answer(page: Page, network: str = "cnn") -> str:
+    return page.locator(f".st-key-answer_{network}").inner_text().strip()
+
+
+def wait_until(page: Page, condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        page.wait_for_timeout(20)
+
+
+def press(page: Page, name: str) -> None:
+    """Press one of the page's own buttons (the canvas has some of the same names)."""
+    page.get_by_test_id("stButton").get_by_role("button", name=name).click()
