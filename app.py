@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.shared import load_networks_in_background
 
-st.set_page_config(page_title="Deep Learning Atelier", page_icon=":material/draw:", layout="wide")
+st.set_page_config(page_title="Deep Learning Atelier", page_icon="pages/icon.png", layout="wide")
 
 page = st.navigation(
     [

@@ -78,7 +78,7 @@ def run_train(options: argparse.Namespace) -> None:
     if writes:
         print(run.id, flush=True)
 
-    events = train(config, run)
+    events = train(config, run, writes)
     with tqdm(total=config["recipe"]["epochs"], unit="epoch", disable=not writes, bar_format=PROGRESS) as bar:
         for event in events:
             bar.update(event.epoch - bar.n)

@@ -38,7 +38,7 @@ class ModelSpec:
         return getattr(module, class_name)(getattr(module, self.config)(**(config or {})))
 
 
-_CNN = Recipe(epochs=17, optimizer="sgd", learning_rate=0.15, weight_decay=5e-4)
+_CNN = Recipe(epochs=20, optimizer="sgd", learning_rate=0.2, weight_decay=1e-3)
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec

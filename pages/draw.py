@@ -1,5 +1,7 @@
 """Draw: a digit drawn with mouse or finger is read by every network as soon as the pen lifts."""
 
+from uuid import uuid4
+
 import numpy as np
 import streamlit as st
 from streamlit_drawable_canvas import st_canvas
@@ -24,21 +26,21 @@ def show(digit: np.ndarray | None, message: str = "", truth: int | None = None) 
 
 
 def read_strokes() -> None:
-    objection = drawing.objection(state.strokes)
-    digit = None if objection else drawing.normalise(drawing.rasterise(state.strokes))
-    show(digit, objection or WELCOME)
+    picture = drawing.rasterise(state.strokes)
+    objection = drawing.objection(picture)
+    show(None if objection else drawing.normalise(picture), objection or WELCOME)
 
 
 def put_on_canvas(objects: list[dict]) -> None:
-    """Replace what the canvas shows. It reloads only a drawing that differs from the one it was last given."""
-    state.strokes = {"objects": objects}
-    state.canvas_start = {"objects": objects, "given": state.get("canvas_start", {}).get("given", 0) + 1}
+    """Replace the canvas by a new one that starts with these strokes; what the old one may still send is lost."""
+    state.strokes = state.canvas_start = state.known_strokes = {"objects": objects}
+    state.canvas_key = f"canvas_{uuid4().hex}"
 
 
 def canvas_changed() -> None:
     before = drawing.paths(state.strokes)
-    state.strokes = state.canvas["drawing"]["raw"]
-    if drawing.paths(state.strokes) != before:  # the canvas also echoes what it was given
+    state.strokes = state.known_strokes = state[state.canvas_key]["drawing"]["raw"]
+    if drawing.paths(state.strokes) != before:
         read_strokes()
 
 
@@ -75,28 +77,30 @@ def picture_chosen(key: str) -> None:
     show(digit, "Read from your picture.")
 
 
-def true_digit_told(answers: list[shared.Answer]) -> None:
-    label = state[f"true_digit_{state.revision}"]
-    state.tally.pop(state.revision, None)
+def true_digit_told(revision: int, answers: list[shared.Answer], strokes: dict) -> None:
+    label = state[f"true_digit_{revision}"]
+    state.tally.pop(revision, None)
     if label is not None:
         said = {answer.spec.name: answer.digit for answer in answers if answer.digit is not None}
-        state.tally[state.revision] = tally.Entry(label, said, drawing.to_polylines(state.strokes))
+        state.tally[revision] = tally.Entry(label, said, drawing.to_polylines(strokes))
 
 
 # The page ------------------------------------------------------------------------------------------------------------
 
-for name, start in {"revision": 0, "strokes": None, "truth": None, "message": WELCOME, "revealed": None}.items():
-    state.setdefault(name, start)
+for name in ("digit", "strokes", "known_strokes", "truth", "revealed"):
+    state.setdefault(name, None)
+state.setdefault("revision", 0)
+state.setdefault("message", WELCOME)
 state.setdefault("tally", {})
-if "digit" not in state:
-    state.digit = None
-    if drawing.paths(state.strokes):
-        read_strokes()
-if state.get("previous_page") != "draw" or "canvas_start" not in state:
+if drawing.paths(state.strokes) and state.strokes is not state.known_strokes:  # another page has put them there
+    put_on_canvas(drawing.paths(state.strokes))
+    read_strokes()
+elif state.get("previous_page") != "draw" or "canvas_key" not in state:
     put_on_canvas(drawing.paths(state.strokes))
 
 shared.style()
 st.markdown(f"**{state.message}**")
+st.space("xsmall")  # room for the canvas's own toolbar
 page = st.container(horizontal=True, gap="medium")
 
 with page.container(width=drawing.CANVAS):
@@ -109,7 +113,7 @@ with page.container(width=drawing.CANVAS):
             height=drawing.CANVAS,
             initial_drawing=state.canvas_start,
             on_change=canvas_changed,
-            key="canvas",
+            key=state.canvas_key,
         )
     with st.container(horizontal=True, gap="small"):
         st.button("Undo", icon=":material/undo:", on_click=undo, disabled=not drawing.paths(state.strokes))
@@ -150,7 +154,7 @@ with page.container(width="stretch"):
             range(10),
             key=f"true_digit_{state.revision}",
             on_change=true_digit_told,
-            args=(answers,),
+            args=(state.revision, answers, state.strokes),
             help="Say what was drawn: each network's right answers are counted.",
         )
     if state.tally:

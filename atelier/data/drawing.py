@@ -175,15 +175,16 @@ def normalise(gray: np.ndarray) -> np.ndarray | None:
     return centred
 
 
-def objection(json_data: dict | None) -> str | None:
-    """Why a drawing cannot be read as a digit, in a sentence for whoever drew it; None if it can be tried."""
-    ink = rasterise(json_data) > 0
-    if not ink.any():
-        return None
-    extent = max(np.ptp(axis) + 1 for axis in np.nonzero(ink))
-    pen = max(float(stroke.get("strokeWidth", PEN)) for stroke in paths(json_data))
-    if extent < 2 * pen:
+def objection(gray: np.ndarray, pen: float = PEN) -> str | None:
+    """Why a drawing cannot be read as a digit, in a sentence for whoever drew it; None if it can be tried.
+
+    Args:
+        gray: `uint8[H, W]`, ink bright on black, as `rasterise` draws it.
+        pen: the pen's width in its pixels.
+    """
+    rows, columns = np.flatnonzero(gray.any(axis=1)), np.flatnonzero(gray.any(axis=0))
+    if len(rows) and max(np.ptp(rows), np.ptp(columns)) < 2 * pen:
         return "That is only a dot. Draw a digit, as large as you like."
-    if ink.mean() > SCRIBBLE:
+    if np.count_nonzero(gray) > SCRIBBLE * gray.size:
         return "Too much ink to find a digit in it. Press Clear and draw one digit."
     return None

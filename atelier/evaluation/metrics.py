@@ -22,7 +22,7 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
     Returns:
         `accuracy` and `macro_f1` in 0..1, `loss` in nats.
     """
-    p, y = torch.as_tensor(probabilities), torch.as_tensor(labels)
+    p, y = torch.tensor(probabilities), torch.tensor(labels)
     metrics = {
         "accuracy": multiclass_accuracy(p, y, num_classes=10, average="micro"),
         "macro_f1": multiclass_f1_score(p, y, num_classes=10, average="macro"),

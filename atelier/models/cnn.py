@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class CNNConfig:
-    channels: tuple[int, int, int] = (16, 32, 64)  # filters before each pooling
+    channels: tuple[int, int, int, int] = (16, 32, 64, 128)  # filters of each convolution
     hidden: int = 128  # width of the fully connected layer
     dropout: float = 0.1  # share of the hidden values silenced at random while training
 
@@ -32,19 +32,19 @@ class CNN(nn.Module):
     def __init__(self, config: CNNConfig = CNNConfig()):
         super().__init__()
         self.config = config
-        c1, c2, c3 = config.channels
+        c1, c2, c3, c4 = config.channels
         self.features = nn.Sequential(
             ConvLayer(1, c1, kernel_size=5),  # (N, c1, 24, 24): no padding, the border is black anyway
             nn.MaxPool2d(2),  # (N, c1, 12, 12)
             ConvLayer(c1, c2, kernel_size=3, padding=1),  # (N, c2, 12, 12)
-            ConvLayer(c2, c2, kernel_size=3, padding=1),  # (N, c2, 12, 12)
-            nn.MaxPool2d(2),  # (N, c2, 6, 6)
-            ConvLayer(c2, c3, kernel_size=3, padding=1),  # (N, c3, 6, 6)
-            nn.MaxPool2d(2),  # (N, c3, 3, 3)
+            ConvLayer(c2, c3, kernel_size=3, padding=1),  # (N, c3, 12, 12)
+            nn.MaxPool2d(2),  # (N, c3, 6, 6)
+            ConvLayer(c3, c4, kernel_size=3, padding=1),  # (N, c4, 6, 6)
+            nn.MaxPool2d(2),  # (N, c4, 3, 3)
         )
         self.classifier = nn.Sequential(
-            nn.Flatten(),  # (N, 9 * c3)
-            nn.Linear(9 * c3, config.hidden),  # (N, hidden)
+            nn.Flatten(),  # (N, 9 * c4)
+            nn.Linear(9 * c4, config.hidden),  # (N, hidden)
             nn.ReLU(inplace=True),
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, 10),  # (N, 10): a score for each digit

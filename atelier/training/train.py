@@ -18,8 +18,8 @@ from atelier.evaluation.metrics import classification_metrics
 from atelier.training.devices import pick_device, pick_precision
 from atelier.training.loop import DivergedError, Event, Session, fit
 from atelier.training.recipe import Augmentation, Recipe
-from atelier.training.runs import Run
-from atelier.zoo import MODELS
+from atelier.training.runs import Run, RunError
+from atelier.zoo import MODELS, ModelSpec
 
 
 def new_config(model: str, recipe: Recipe, device: str) -> dict[str, Any]:
@@ -42,27 +42,28 @@ def new_config(model: str, recipe: Recipe, device: str) -> dict[str, Any]:
     }
 
 
-def train(config: dict[str, Any], run: Run | None) -> Iterator[Event]:
+def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Iterator[Event]:
     """Train as `config` says (see `new_config`), from where `run` stands to its end.
 
     Args:
         config: the run's `config.json`.
-        run: the folder to keep everything in; None for the processes of a `torchrun` launch that write nothing.
+        run: its folder; None where there is nothing to resume and nothing to write.
+        writes: whether this process keeps the folder; of the processes of a `torchrun` launch only the first does.
 
     Yields:
         the events of `fit`, and one of split "test" at the end.
 
     Raises:
-        RunError: if another process trains this run.
+        RunError: if another process trains this run, or its config is damaged.
         DivergedError, MemoryError, OSError: after the reason has been written to the run's status.
     """
-    if run is None:
-        yield from _train(config, None)
+    if not writes:
+        yield from _train(config, run, writes)
         return
     with run.lock():
         try:
             run.set_status("running")
-            yield from _train(config, run)
+            yield from _train(config, run, writes)
             run.set_status("done")
         except (KeyboardInterrupt, GeneratorExit):
             run.set_status("interrupted", "Stopped before its end; it can be resumed.")
@@ -71,34 +72,31 @@ def train(config: dict[str, Any], run: Run | None) -> Iterator[Event]:
             reason = f"The device has too little memory: halve the batch size of {config['recipe']['batch_size']}."
             run.set_status("failed", reason)
             raise MemoryError(reason) from None
-        except (DivergedError, OSError, checkpoint.CheckpointError) as error:
+        except (DivergedError, OSError, RunError, checkpoint.CheckpointError) as error:
             run.set_status("failed", str(error))
             raise
 
 
-def _train(config: dict[str, Any], run: Run | None) -> Iterator[Event]:
-    spec, recipe = MODELS[config["model"]], _recipe(config["recipe"])
+def _train(config: dict[str, Any], run: Run | None, writes: bool) -> Iterator[Event]:
+    spec, recipe = _read(config)
     processes, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     fabric = Fabric(
         accelerator=config["device"], devices=here, num_nodes=processes // here, precision=config["precision"]
     )
     fabric.launch()
     torch.manual_seed(recipe.seed)
-    session = Session(spec.build(config["network"]), recipe, fabric)
+    session, best = Session(spec.build(config["network"]), recipe, fabric), 0.0
+    if run is not None and run.path("last.safetensors").is_file():
+        tensors, last = checkpoint.load(run.path("last.safetensors"))
+        session.restore(tensors, last["progress"])
+        best = last["progress"]["best"]
     if fabric.global_rank > 0:
         torch.manual_seed(recipe.seed + fabric.global_rank)  # each process varies its own digits
 
     card = {key: config[key] for key in ("model", "recipe", "device_name", "precision", "data", "versions")}
     card["config"] = config["network"]
-    best = 0.0
-    if run is not None and run.path("last.safetensors").is_file():
-        tensors, last = checkpoint.load(run.path("last.safetensors"))
-        session.restore(tensors, last["progress"])
-        best = last["progress"]["best"]
-
-    training, validation, test = (_on(fabric.device, split) for split in mnist.SPLITS)
-    for event in fit(session, training, validation):
-        if run is not None:
+    for event in fit(session, _on(fabric.device, "train"), _on(fabric.device, "val")):
+        if writes:
             run.append(asdict(event))
             if event.split == "val":
                 if event.accuracy >= best:
@@ -108,24 +106,41 @@ def _train(config: dict[str, Any], run: Run | None) -> Iterator[Event]:
                 progress = session.counters() | {"best": best}
                 checkpoint.save(run.path("last.safetensors"), session.tensors(), card | {"progress": progress})
         yield event
-
-    if run is not None:
-        tensors, card = checkpoint.load(run.path("best.safetensors"))
-        session.network.load_state_dict(tensors)
-        classifier = Classifier(spec, session.network, card)
-        result = classification_metrics(classifier.predict_proba(test[0].cpu().numpy()), test[1].cpu().numpy())
-        result |= {"seconds": session.seconds, "validation_accuracy": best}
-        checkpoint.save(run.path("best.safetensors"), tensors, card | result)
-        run.write("result.json", result)
-        event = Event(
-            "test", session.step, recipe.epochs, session.seconds, result["loss"], result["accuracy"], 0.0, 0.0
-        )
-        run.append(asdict(event))
-        yield event
+    if writes:
+        yield _test(session, run)
 
 
-def _recipe(saved: dict[str, Any]) -> Recipe:
-    return Recipe(**{**saved, "augmentation": Augmentation(**saved["augmentation"])})
+def _test(session: Session, run: Run) -> Event:
+    """Touch the test digits, once, with the weights that validated best; write what they do into run and card."""
+    tensors, card = checkpoint.load(run.path("best.safetensors"))
+    session.network.load_state_dict(tensors)
+    images, labels = mnist.load("test")
+    probabilities = Classifier(MODELS[card["model"]], session.network, card).predict_proba(images)
+    result = classification_metrics(probabilities, labels)
+    result |= {"seconds": round(session.seconds, 2), "validation_accuracy": card["validation_accuracy"]}
+    checkpoint.save(run.path("best.safetensors"), tensors, card | result)
+    run.write("result.json", result)
+    event = Event(
+        split="test",
+        step=session.step,
+        epoch=session.recipe.epochs,
+        seconds=session.seconds,
+        loss=result["loss"],
+        accuracy=result["accuracy"],
+        learning_rate=0.0,
+        images_per_second=0.0,
+    )
+    run.append(asdict(event))
+    return event
+
+
+def _read(config: dict[str, Any]) -> tuple[ModelSpec, Recipe]:
+    try:
+        recipe = config["recipe"]
+        recipe = Recipe(**{**recipe, "augmentation": Augmentation(**recipe["augmentation"])})
+        return MODELS[config["model"]], recipe
+    except (KeyError, TypeError, ValueError):
+        raise RunError("The run's config.json is damaged; start a new run.") from None
 
 
 def _on(device: torch.device, split: str) -> tuple[Tensor, Tensor]:

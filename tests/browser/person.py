@@ -33,8 +33,10 @@ def draw(page: Page, strokes: list[list[list[float]]]) -> None:
         for x, y in stroke[1:]:
             page.mouse.move(box["x"] + x * scale, box["y"] + y * scale)
         page.mouse.up()
-    page.wait_for_timeout(400)  # the canvas gathers strokes that follow each other fast
     wait_until(page, lambda: revision(page) > before)
+    while revision(page) != before:  # until the last stroke has been read, too
+        before = revision(page)
+        page.wait_for_timeout(700)
 
 
 def revision(page: Page) -> int:

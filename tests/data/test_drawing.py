@@ -130,8 +130,10 @@ def test_a_blank_picture_is_none(blank):
 
 
 def test_a_dot_and_a_scribble_are_objected_to_and_digits_are_not():
-    scribble = [[[20 + 20 * i, 10 if i % 2 else 430] for i in range(21)]]
-    assert "dot" in drawing.objection(drawing.from_polylines([[[200, 200]]]))
-    assert "ink" in drawing.objection(drawing.from_polylines(scribble))
-    assert drawing.objection(None) is None
-    assert drawing.objection(drawing.from_polylines([[[220, 60], [220, 380]]])) is None
+    def objection(*lines):
+        return drawing.objection(drawing.rasterise(drawing.from_polylines(list(lines))))
+
+    assert "dot" in objection([[200, 200]])
+    assert "ink" in objection([[20 + 20 * i, 10 if i % 2 else 430] for i in range(21)])
+    assert objection() is None
+    assert objection([[220, 60], [220, 380]]) is None

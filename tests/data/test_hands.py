@@ -38,7 +38,8 @@ def test_all_ink_lies_on_the_canvas_and_none_is_objected_to():
         points = np.array([point for line in d["strokes"] for point in line])
         assert points.min() >= 0
         assert points.max() <= drawing.CANVAS
-        assert drawing.objection(drawing.from_polylines(d["strokes"], d["width"])) is None
+        picture = drawing.rasterise(drawing.from_polylines(d["strokes"], d["width"]))
+        assert drawing.objection(picture, d["width"]) is None
 
 
 def test_small_digits_are_enlarged_and_centred():

@@ -43,6 +43,15 @@ def test_strokes_carried_from_another_page_are_read(draw, text, model):
     assert draw.session_state["digit"].shape == (28, 28)
 
 
+def test_strokes_that_change_while_the_page_is_open_are_read(draw, text):
+    draw.run()
+    draw.session_state["strokes"] = canvas()
+    draw.run()
+    assert text(draw, "answer_cnn") == "7"
+    draw.run()
+    assert text(draw, "draw_status") == "Revision 1"  # read once
+
+
 def test_a_digit_carried_from_another_page_is_read(draw, text):
     images, labels = mnist.load("test")
     draw.session_state["digit"] = images[0]

@@ -13,13 +13,6 @@ def test_every_network_is_introduced_with_its_own_number(app, text):
         assert f"{checkpoint.read_card(spec.checkpoint)['accuracy']:.2%}" in shown
 
 
-def test_home_leads_to_drawing(app):
-    app.run()
-    app.button[0].click().run()
-    assert not app.exception
-    assert app.session_state["page"] == "draw"
-
-
 def test_a_missing_checkpoint_is_said(app, monkeypatch, tmp_path):
     monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
     app.run()

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from atelier import MODELS
+from pages.shared import Answer, agreement, camera_allowed, card_details
+
+
+def say(*digits):
+    """Answers of several networks; None for one that does not answer."""
+    rows = [None if digit is None else np.eye(10, dtype=np.float32)[digit] for digit in digits]
+    return [Answer(MODELS["cnn"], row) for row in rows]
+
+
+def test_agreement_is_counted_over_the_networks_that_answer():
+    assert agreement(say(4, 4, 4, 9, 4)) == "4 of 5 networks say 4."
+    assert agreement(say(7, 7, None)) == "All 2 networks say 7."
+    assert agreement(say(7)) == ""
+    assert agreement(say(None, None)) == ""
+
+
+@pytest.mark.parametrize(
+    "address", ["http://localhost:8501/draw", "http://127.0.0.1:8501", "https://school.example/draw"]
+)
+def test_the_camera_works_here_and_over_https(address):
+    assert camera_allowed(address)
+
+
+@pytest.mark.parametrize("address", ["http://192.168.0.7:8501/draw", "http://school.example", "", None])
+def test_the_camera_does_not_work_elsewhere(address):
+    assert not camera_allowed(address)
+
+
+def test_a_card_tells_all_probabilities_also_to_a_screen_reader():
+    (answer,) = say(3)
+    card = card_details(answer, hidden=False)
+    assert "100.0% sure" in card
+    assert "3: 100.0%" in card
+    assert "3: 100.0%" not in card_details(answer, hidden=True)
