@@ -41,7 +41,7 @@ def test_a_run_leaves_a_complete_folder(run):
     assert [e["split"] for e in events if e["split"] != "train"] == ["val", "val", "test"]
     assert all(0 <= e["accuracy"] <= 1 and e["seconds"] > 0 for e in events)
     result = run.read("result.json")
-    assert result["accuracy"] == events[-1]["accuracy"] > 0.5
+    assert result["accuracy"] == events[-1]["accuracy"]
     assert result.keys() >= {"accuracy", "macro_f1", "loss", "seconds"}
 
 
@@ -83,11 +83,11 @@ def test_two_processes_train_one_network(tmp_path):
     """What `torchrun --nproc-per-node 2` does, on the CPU."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "atelier"]
-    command += ["train", "cnn", "--epochs", "1", "--train-size", "2000", "--runs", tmp_path, *SMALL]
+    command += ["train", "cnn", "--epochs", "4", "--train-size", "2000", "--runs", tmp_path, *SMALL]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     (folder,) = tmp_path.iterdir()  # one run, not two
-    assert Run.open(tmp_path, folder.name).read("result.json")["accuracy"] > 0.3
+    assert Run.open(tmp_path, folder.name).read("result.json")["accuracy"] > 0.5
 
 
 def test_evaluate_prints_the_promised_numbers(run):

@@ -134,15 +134,16 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """The events so far. A torn last line is left out, and so are the points that a resume has superseded:
         an event ends whatever was recorded of its step and later ones before."""
+        order = {"train": 0, "val": 1, "test": 2}  # within one step
         events: list[dict[str, Any]] = []
         with contextlib.suppress(FileNotFoundError):
             for line in self.path("metrics.jsonl").read_text().splitlines():
                 try:
                     event = json.loads(line)
-                    place = (event["step"], event["split"] != "train")  # validation follows training in a step
+                    place = (event["step"], order[event["split"]])
                 except (ValueError, KeyError, TypeError):
                     continue
-                while events and (events[-1]["step"], events[-1]["split"] != "train") >= place:
+                while events and (events[-1]["step"], order[events[-1]["split"]]) >= place:
                     events.pop()
                 events.append(event)
         return events

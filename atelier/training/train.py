@@ -108,6 +108,9 @@ def _train(config: dict[str, Any], run: Run | None, writes: bool) -> Iterator[Ev
         yield event
     if writes:
         yield _test(session, run)
+    if processes > 1:  # all leave together: one that is gone while others still talk to it would take them along
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def _test(session: Session, run: Run) -> Event:

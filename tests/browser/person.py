@@ -55,5 +55,6 @@ def wait_until(page: Page, condition: Callable[[], bool], seconds: float = 30) -
 
 
 def press(page: Page, name: str) -> None:
-    """Press one of the page's own buttons (the canvas has some of the same names)."""
+    """Press one of the page's own buttons (the canvas has some of the same names), and look up again."""
     page.get_by_test_id("stButton").get_by_role("button", name=name).click()
+    page.wait_for_timeout(300)

@@ -53,7 +53,7 @@ def test_events_follow_time_and_schedule(trained):
 def test_learns(trained):
     _, events = trained
     assert events[0].accuracy < 0.4
-    assert events[-1].accuracy > 0.8
+    assert events[-1].accuracy > 0.6
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(trained, data):
