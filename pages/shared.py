@@ -62,7 +62,9 @@ def load_networks_in_background() -> None:
         gc.collect()
         gc.freeze()
 
-    threading.Thread(target=load_all, daemon=True, name="load networks").start()
+    start = threading.Timer(1.0, load_all)  # seconds: the first screen comes first
+    start.daemon = True
+    start.start()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def new_config(model: str, recipe: Recipe, device: str) -> dict[str, Any]:
         "precision": pick_precision(recipe.precision, place),
         "data": mnist.fingerprint(),
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "torchvision", "lightning-fabric")},
+        | {name: version(name) for name in ("torch", "lightning-fabric")},
     }
 
 
