@@ -1,6 +1,7 @@
 """Digits by other hands than MNIST's, to measure with and never to train on.
 
-`pen_strokes`: digits drawn with a pen on the canvas, in many hands (thin, thick, tiny, in a corner, tilted, shaky…).
+`pen_strokes`: digits written stroke by stroke for this project, in 24 invented hands (thin, thick, tiny, in a corner,
+tilted, shaky, …), each with its own shapes; no real person's handwriting.
 `small_digits`: scikit-learn's `load_digits`, real hands at 8 x 8 pixels (E. Alpaydin and C. Kaynak 1998, "Optical
 recognition of handwritten digits", UCI Machine Learning Repository, licence CC BY 4.0).
 """
