@@ -53,7 +53,7 @@ def test_its_weights_can_be_used_and_know_their_result(run):
     assert atelier.load(str(run.path("last.safetensors")), "cpu").predict(images[:3]).shape == (3,)
 
 
-def test_a_killed_run_is_interrupted_and_resumes_where_it_stood(tmp_path, run):
+def test_a_killed_run_is_interrupted_and_resumes_where_it_stood(tmp_path):
     whole = atelier_command("train", "cnn", "--epochs", 4, "--train-size", 2000, "--runs", tmp_path, *SMALL)
     whole = Run.open(tmp_path, whole.stdout.splitlines()[0])
 

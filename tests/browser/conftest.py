@@ -3,14 +3,12 @@
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from person import ready
 from playwright.sync_api import Browser, Error, Page, sync_playwright
-from server import serve
+from server import ROOT, serve
 
-ROOT = Path(__file__).parent.parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
