@@ -1,3 +1,3 @@
-from atelier.data import drawing, mnist
+from atelier.data import drawing, mnist, scenes
 
-__all__ = ["drawing", "mnist"]
+__all__ = ["drawing", "mnist", "scenes"]

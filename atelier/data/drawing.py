@@ -16,6 +16,7 @@ SIZE = 28  # pixels, height and width of a digit
 BOX = 20  # pixels, the square into which a digit's ink is fitted
 CANVAS = 440  # pixels, height and width of the drawing canvas
 PEN = 26  # pixels, the canvas's pen: a digit that fills most of the canvas gets strokes about as wide as MNIST's
+WIDE_CANVAS, WIDE_PEN = (880, 260), 18  # pixels, width and height of the canvas for numbers, and its pen
 SCRIBBLE = 0.4  # share of the canvas under ink from which nobody can read a digit
 
 

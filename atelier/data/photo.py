@@ -47,6 +47,24 @@ def read_digit(content: bytes) -> np.ndarray:
     return normalise(find_ink(gray))
 
 
+def read_scene(content: bytes) -> np.ndarray:
+    """Find what is written in a picture file, several digits perhaps.
+
+    Args:
+        content: as `read_digit` takes it.
+
+    Returns:
+        `uint8[H, W]`, ink bright on black, cut to the ink and a margin around it.
+
+    Raises:
+        PhotoError: if it is no picture, too large, or shows no ink.
+    """
+    ink = find_ink(_open(content))
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    margin = max(8, np.ptp(rows) // 5)
+    return np.pad(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], margin)
+
+
 def _open(content: bytes) -> np.ndarray:
     """The picture as `uint8[H, W]`, upright, transparent parts laid on a contrasting ground."""
     too_large = f"This picture has more than {MEGAPIXELS} megapixels. Make it smaller, or cut out the digit."
@@ -123,6 +141,8 @@ def _narrow_and_bright(light: np.ndarray) -> tuple[float, np.ndarray]:
 
 def _otsu(values: np.ndarray) -> float:
     """The threshold that parts values best into two groups (Otsu 1979, IEEE Trans. Systems, Man, Cybernetics 9(1))."""
+    if np.ptp(values) == 0:
+        return float(values.max())
     counts, edges = np.histogram(values, bins=128)
     centres = (edges[:-1] + edges[1:]) / 2
     below, above = np.cumsum(counts), counts.sum() - np.cumsum(counts)

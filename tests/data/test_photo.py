@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 import atelier
-from atelier.data import hands, mnist, photo
+from atelier.data import hands, mnist, photo, scenes
 from atelier.data.drawing import from_polylines, rasterise
 
 
@@ -122,3 +122,21 @@ def test_what_cannot_be_read_gets_a_sentence(what):
     content, sentence = REFUSED[what]
     with pytest.raises(photo.PhotoError, match=sentence):
         photo.read_digit(content)
+
+
+@pytest.mark.parametrize("light", LIGHTS)
+def test_a_number_on_paper_keeps_its_digits_apart_and_its_proportions(light):
+    two = [[[x * 0.4 + shift, y * 0.4 + 150] for x, y in line] for shift in (20, 220) for line in SEVEN]
+    scene = photo.read_scene(paper(two, LIGHTS[light], pen=12))
+    found = scenes.pieces(scene)
+    assert len(found) == 2
+    for (left, top, right, bottom), digit in found:
+        assert (bottom - top) / (right - left) == pytest.approx(108 / 80, rel=0.1)  # the pen's width included
+        assert digit.shape == (28, 28)
+    height, width = scene.shape
+    assert 1.2 < width / height < 2.5  # cut to the ink and a margin
+
+
+def test_a_page_without_a_number_gets_a_sentence():
+    with pytest.raises(photo.PhotoError, match="pen stroke"):
+        photo.read_scene(file(Image.new("L", (300, 300), 200)))
