@@ -1,0 +1,148 @@
+"""VGG16 and AlexNet, fine-tuned: networks that have learnt to see elsewhere are taught to read digits.
+
+Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks" (NeurIPS; older
+than its arXiv namesakes); Simonyan and Zisserman 2014, "Very deep convolutional networks for large-scale image
+recognition" (arXiv:1409.1556). How far features carry over from one task to another: Yosinski et al. 2014
+(arXiv:1411.1792).
+
+The convolutions are torchvision's own, with weights from `backbones.py`. They fall into two parts:
+
+    digits --see--> features --read--> logits
+
+`see` is frozen: its weights stay as they came, so what it makes of a picture never changes and need not be computed
+twice. `read` is trained: the last convolution (or more of them), and a new head with one score for each digit.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models
+
+from atelier.models import backbones
+
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what torchvision's weights expect
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    input_size: int  # pixels: digits are enlarged to this height and width
+    backbone: str = "glyphs"  # where the convolutions' weights come from, see `backbones.py`
+    fingerprint: str = ""  # of these weights; "" takes what is there, and is then filled in
+    thawed: int = 1  # how many of the last convolutions are trained; the others stay frozen
+    hidden: int = 256  # width of the head
+    dropout: float = 0.2  # share of the head's values silenced at random while training
+
+
+@dataclass(frozen=True)
+class VGG16Config(TransferConfig):
+    input_size: int = 32
+
+
+@dataclass(frozen=True)
+class AlexNetConfig(TransferConfig):
+    input_size: int = 64
+
+
+class Transfer(nn.Module):
+    """`uint8[N, 28, 28]`, or `float[N, 1, 28, 28]` in [0, 1], to `logits float[N, 10]`.
+
+    Raises:
+        BackboneError: if the backbone's weights are not there, or are not those of the config's fingerprint.
+        ValueError: for sizes that cannot work.
+    """
+
+    architecture: str  # torchvision's name for it
+    smallest_input: int  # pixels, so that something is left after the last pooling
+
+    def __init__(self, config: TransferConfig):
+        super().__init__()
+        if config.input_size < self.smallest_input:
+            raise ValueError(f"{self.architecture} needs an input of at least {self.smallest_input} pixels.")
+        self.features, fingerprint = load_features(self.architecture, config.backbone, config.fingerprint)
+        self.config = replace(config, fingerprint=fingerprint)
+        convolutions = [index for index, layer in enumerate(self.features) if isinstance(layer, nn.Conv2d)]
+        if not 0 <= config.thawed <= len(convolutions):
+            raise ValueError(f"{self.architecture} has {len(convolutions)} convolutions to thaw, not {config.thawed}.")
+        self.first_thawed = [*convolutions, len(self.features)][len(convolutions) - config.thawed]
+        self.features[: self.first_thawed].requires_grad_(False)
+        width = self.features[convolutions[-1]].out_channels
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),  # (N, width, 1, 1)
+            nn.Flatten(),  # (N, width)
+            nn.Linear(width, config.hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, 10),
+        )
+
+    def forward(self, digits: Tensor) -> Tensor:
+        return self.read(self.see(digits))
+
+    def see(self, digits: Tensor) -> Tensor:
+        """The frozen part: digits as `forward` takes them, to features `float[N, C, H, W]`."""
+        return self.features[: self.first_thawed](to_pictures(digits, self.config.input_size))
+
+    def read(self, features: Tensor) -> Tensor:
+        """The trained part: what `see` gives, to `logits float[N, 10]`."""
+        return self.head(self.features[self.first_thawed :](features))
+
+    def borrowed(self) -> set[str]:
+        """Names of the weights that a checkpoint need not hold, for the backbone's file does."""
+        if self.config.backbone == "none":
+            return set()
+        return {name for name, parameter in self.named_parameters() if not parameter.requires_grad}
+
+
+class VGG16(Transfer):
+    """Thirteen convolutions of 3 x 3, one after another: small filters, great depth."""
+
+    architecture, smallest_input = "vgg16", 32
+
+    def __init__(self, config: VGG16Config = VGG16Config()):
+        super().__init__(config)
+
+
+class AlexNet(Transfer):
+    """Five convolutions, the first of 11 x 11: the network that began the age of deep learning."""
+
+    architecture, smallest_input = "alexnet", 63
+
+    def __init__(self, config: AlexNetConfig = AlexNetConfig()):
+        super().__init__(config)
+
+
+def to_pictures(digits: Tensor, size: int) -> Tensor:
+    """Digits as `Transfer` takes them, to what torchvision's convolutions expect: `float[N, 3, size, size]`."""
+    if digits.dtype == torch.uint8:
+        digits = digits.unsqueeze(1).float() / 255  # (N, 1, 28, 28) in [0, 1]
+    enlarged = F.interpolate(digits, (size, size), mode="bilinear")
+    mean, deviation = (digits.new_tensor(value).view(3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    return (enlarged.expand(-1, 3, -1, -1) - mean) / deviation  # grey as red, green and blue
+
+
+def load_features(architecture: str, source: str, fingerprint: str = "") -> tuple[nn.Sequential, str]:
+    """torchvision's convolutions with the weights of a source, and the fingerprint of these.
+
+    Raises:
+        BackboneError: if they are not there, or have another fingerprint than the one asked for.
+    """
+    with torch.device("meta"):  # no memory yet: torchvision would first fill 500 MB with random numbers
+        features = getattr(models, architecture)().features
+    if source == "none":
+        features.to_empty(device="cpu")
+        for layer in features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+        return features, ""
+    tensors = backbones.load(architecture, source)
+    found = backbones.fingerprint(tensors)
+    if fingerprint not in ("", found):
+        raise backbones.BackboneError(
+            f"This checkpoint was trained on a {source} backbone with the fingerprint {fingerprint}; the one here has "
+            f"{found}. Take both from the same version."
+        )
+    features.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+    return features, found
