@@ -3,6 +3,8 @@
     for event in fit(session, training, validation):
         print(event)
 
+What a batch means to a network is its task, see `tasks.py`.
+
 The data lie on the device as one tensor; a batch is picked and varied there, so no worker processes are needed (as in
 Keller Jordan's airbench, arXiv:2404.00498). Devices, mixed precision and several processes come from Lightning Fabric:
 under `torchrun` every process takes its own share of each batch.
@@ -14,15 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from atelier.data.augment import augment
 from atelier.training.recipe import Recipe
+from atelier.training.tasks import Digits, loss_and_accuracy, task_of
 
 EVENTS_PER_EPOCH = 20
-INFERENCE_BATCH = 1000
 TRAINING_STATE = "training."  # names of tensors that only a resume needs begin with this
 
 
@@ -34,7 +34,7 @@ class Event:
     step: int  # optimiser steps so far
     epoch: float  # passes over the training digits so far
     seconds: float  # spent training and validating so far, earlier parts of a resumed run included
-    loss: float  # cross-entropy in nats; while training, label smoothing is in it
+    loss: float  # "val" and "test": cross-entropy in nats; "train": what is minimised, see `tasks.py`
     accuracy: float  # 0 to 1; while training, on augmented digits
     learning_rate: float
     images_per_second: float
@@ -64,6 +64,9 @@ class Session:
             optimizer, recipe.learning_rate, total_steps=recipe.epochs * self.steps_per_epoch
         )
         self.model, self.optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
+        for method in ("losses", "see", "read"):  # several processes share what is learnt in these, too
+            if hasattr(network, method):
+                self.model.mark_forward_method(method)
 
     @property
     def epoch(self) -> int:
@@ -72,7 +75,7 @@ class Session:
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights by their own names; what else a resume needs under names that begin with TRAINING_STATE."""
-        state = dict(self.network.state_dict())
+        state = weights(self.network)
         for index, slots in self.optimizer.state_dict()["state"].items():
             state |= {f"{TRAINING_STATE}optimizer.{index}.{name}": slot for name, slot in slots.items()}
         state[f"{TRAINING_STATE}random"] = torch.get_rng_state()
@@ -91,7 +94,7 @@ class Session:
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Continue where another session with the same recipe stood when its `tensors` and `counters` were saved."""
-        self.network.load_state_dict(weights_only(tensors))
+        load_weights(self.network, tensors)
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith(f"{TRAINING_STATE}optimizer."):
@@ -115,7 +118,7 @@ class Session:
         return Event(split, self.step, epoch, self.seconds, loss, accuracy, rate, images_per_second)
 
 
-def fit(session: Session, training: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> Iterator[Event]:
+def fit(session: Session, training: Digits, validation: Digits) -> Iterator[Event]:
     """Train from where `session` stands to the end of its recipe.
 
     Args:
@@ -128,13 +131,16 @@ def fit(session: Session, training: tuple[Tensor, Tensor], validation: tuple[Ten
     Raises:
         DivergedError: if the loss becomes infinite or not a number.
     """
-    images, labels = training
+    task = task_of(session.network)(session, training, validation)
     every = max(1, session.steps_per_epoch // EVENTS_PER_EPOCH)
     for epoch in range(session.epoch, session.recipe.epochs):
-        session.model.train()
         clock, results = time.perf_counter(), []
-        for batch in epoch_batches(session, epoch, images.device):
-            results.append(train_step(session, images[batch], labels[batch]))
+        task.start_epoch(epoch)
+        session.model.train()
+        for batch in epoch_batches(session, epoch, training[0].device):
+            loss, accuracy = task.loss(batch)
+            take_step(session, loss)
+            results.append(torch.stack([loss.detach(), accuracy]))
             if session.step % every == 0:
                 loss, accuracy = torch.stack(results).mean(0)
                 elapsed = time.perf_counter() - clock
@@ -143,7 +149,7 @@ def fit(session: Session, training: tuple[Tensor, Tensor], validation: tuple[Ten
                 yield session.event("train", loss, accuracy, speed)
                 clock, results = time.perf_counter(), []
 
-        logits = predict_logits(session.model, validation[0])
+        logits = task.validation_logits()
         elapsed = time.perf_counter() - clock
         session.seconds += elapsed
         yield session.event("val", *loss_and_accuracy(logits, validation[1]), len(logits) / elapsed)
@@ -157,32 +163,28 @@ def epoch_batches(session: Session, epoch: int, device: torch.device) -> Iterato
         yield batch[fabric.global_rank :: fabric.world_size]
 
 
-def train_step(session: Session, images: Tensor, labels: Tensor) -> Tensor:
-    """Forward, backward, step. Returns `float[2]`: loss and accuracy, on the device."""
-    recipe = session.recipe
-    digits = augment(images.unsqueeze(1).float() / 255, recipe.augmentation)  # (B, 1, 28, 28) in [0, 1]
-    logits = session.model(digits.contiguous(memory_format=torch.channels_last))
-    loss, accuracy = loss_and_accuracy(logits, labels, recipe.label_smoothing)
+def take_step(session: Session, loss: Tensor) -> None:
+    """Backward, and one step of optimiser and schedule."""
     session.fabric.backward(loss)
     session.optimizer.step()
     session.optimizer.zero_grad()
     session.schedule.step()
     session.step += 1
-    return torch.stack([loss.detach(), accuracy])
 
 
-def loss_and_accuracy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    return loss, (logits.argmax(1) == labels).float().mean()
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    """What a checkpoint of this network holds: its weights without those that it borrows from a backbone's file."""
+    borrowed = network.borrowed() if hasattr(network, "borrowed") else set()
+    return {name: tensor for name, tensor in network.state_dict().items() if name not in borrowed}
 
 
-def weights_only(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint's tensors without what only a resume needs."""
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
+def load_weights(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Give a network the weights of a checkpoint; what only a resume needs is left aside.
 
-
-@torch.inference_mode()
-def predict_logits(model: nn.Module, images: Tensor) -> Tensor:
-    """`uint8[N, 28, 28]` to `logits float[N, 10]`, batch by batch, in evaluation mode."""
-    model.eval()
-    return torch.cat([model(batch).float() for batch in images.split(INFERENCE_BATCH)])
+    Raises:
+        RuntimeError: if they are not those of such a network.
+    """
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
+    if kept.keys() != weights(network).keys():
+        raise RuntimeError("These are the weights of another network.")
+    network.load_state_dict(kept, strict=False)

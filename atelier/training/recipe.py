@@ -49,6 +49,7 @@ class Recipe:
     weight_decay: float = 0.05  # pull of the weights towards zero
     label_smoothing: float = 0.0  # certainty kept back from the true class (Szegedy et al. 2016, arXiv:1512.00567)
     train_size: int = TRAINING_DIGITS  # how many training digits
+    variations: int = 4  # fine-tuning only: how many varied copies of each digit are made and kept
     seed: int = 0
     precision: str = "auto"  # arithmetic, one of PRECISIONS; "auto" takes bfloat16 where the device is fast at it
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -60,6 +61,8 @@ class Recipe:
             raise RecipeError(f"Training needs 10 to {TRAINING_DIGITS:,} digits; {self.train_size:,} were asked for.")
         if not 2 <= self.batch_size <= self.train_size:
             raise RecipeError(f"A batch holds 2 to {self.train_size:,} digits (all of them); not {self.batch_size:,}.")
+        if self.variations < 1:
+            raise RecipeError("Fine-tuning needs at least 1 copy of each digit.")
         if self.optimizer not in OPTIMIZERS:
             raise RecipeError(f"There is no optimiser {self.optimizer!r}; choose one of {', '.join(OPTIMIZERS)}.")
         if not 0 < self.learning_rate <= 1:

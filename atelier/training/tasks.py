@@ -1,0 +1,144 @@
+"""What a network does with a batch while it learns. Networks differ in this; the loop around it is the same for all.
+
+A task has three methods: `start_epoch(epoch)`, `loss(batch)` for the loss and the accuracy on the digits with these
+indices, and `validation_logits()`.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atelier.data import scenes
+from atelier.data.augment import augment
+from atelier.models.faster_rcnn import FasterRCNN
+from atelier.models.transfer import Transfer
+
+if TYPE_CHECKING:
+    from atelier.training.loop import Session
+
+INFERENCE_BATCH = 1000
+Digits = tuple[Tensor, Tensor]  # images uint8[N, 28, 28], labels int64[N]
+
+
+class Classification:
+    """Digits in, ten scores out, cross-entropy."""
+
+    def __init__(self, session: "Session", training: Digits, validation: Digits):
+        self.session, self.recipe = session, session.recipe
+        self.images, self.labels = training
+        self.validation = validation
+
+    def start_epoch(self, epoch: int) -> None:
+        pass
+
+    def loss(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.session.model(self.varied(batch))
+        return loss_and_accuracy(logits, self.labels[batch], self.recipe.label_smoothing)
+
+    def varied(self, batch: Tensor) -> Tensor:
+        """These training digits, each varied at random: `float[B, 1, 28, 28]` in [0, 1]."""
+        digits = augment(self.images[batch].unsqueeze(1).float() / 255, self.recipe.augmentation)
+        return digits.contiguous(memory_format=torch.channels_last)
+
+    def validation_logits(self) -> Tensor:
+        return predict_logits(self.session.model, self.validation[0])
+
+
+class FineTuning(Classification):
+    """As classification, but what the frozen part makes of a digit is computed once and kept.
+
+    Of each training digit `recipe.variations` varied copies are kept, and shown in turn, one an epoch.
+    """
+
+    def __init__(self, session: "Session", training: Digits, validation: Digits):
+        super().__init__(session, training, validation)
+        self.copies: dict[int, Tensor] = {}  # features float16[N, C, H, W]
+        self.seen_validation: Tensor | None = None
+
+    def start_epoch(self, epoch: int) -> None:
+        number = epoch % self.recipe.variations
+        if number not in self.copies:
+            device = self.images.device
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                torch.manual_seed(self.recipe.seed * 10_000 + number)  # the same after a resume
+                self.copies[number] = self.see(
+                    self.varied(batch)
+                    for batch in torch.arange(self.recipe.train_size, device=device).split(INFERENCE_BATCH)
+                )
+        self.copy = self.copies[number]
+        if self.seen_validation is None:
+            self.seen_validation = self.see(self.validation[0].split(INFERENCE_BATCH))
+
+    def loss(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        with self.session.fabric.autocast():
+            logits = self.session.model.read(self.copy[batch].float())
+        return loss_and_accuracy(logits.float(), self.labels[batch], self.recipe.label_smoothing)
+
+    @torch.no_grad()
+    def see(self, batches: Iterable[Tensor]) -> Tensor:
+        seen = []
+        for digits in batches:
+            with self.session.fabric.autocast():
+                features = self.session.model.see(digits)
+            seen.append(features.half())
+        return torch.cat(seen)
+
+    def validation_logits(self) -> Tensor:
+        self.session.model.eval()
+        with torch.inference_mode(), self.session.fabric.autocast():
+            return self.session.model.read(self.seen_validation.float()).float()
+
+
+class Detection(Classification):
+    """Digits are placed in scenes; the network learns to find them there.
+
+    While training, its loss is the sum of the detector's four, without label smoothing. Its accuracy, and all that
+    validation tells, is that of single digits, as for the other networks.
+    """
+
+    WATCHED = 8  # every eighth digit of a batch is also read alone, to see how far the network is
+
+    def loss(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        model, device = self.session.model, self.images.device
+        digits, labels = self.varied(batch), self.labels[batch]
+        model.eval()
+        with torch.no_grad():
+            watched = model(digits[:: self.WATCHED]).argmax(1) == labels[:: self.WATCHED]
+        model.train()
+        pictures, targets = [], []
+        for scene in place((255 * digits[:, 0]).byte().cpu().numpy(), labels.cpu().numpy()):
+            pictures.append(torch.from_numpy(scene.picture).to(device).unsqueeze(0).float() / 255)
+            boxes, digits_here = torch.from_numpy(scene.boxes), torch.from_numpy(scene.labels)
+            targets.append({"boxes": boxes.to(device), "labels": 1 + digits_here.to(device)})  # 0 is background
+        return sum(model.losses(pictures, targets).values()), watched.float().mean()
+
+
+def place(images: np.ndarray, labels: np.ndarray) -> list[scenes.Scene]:
+    """Scenes of one shape that hold these digits."""
+    rng = np.random.default_rng(int(torch.randint(2**62, ())))  # so that torch's random state decides all
+    aspect = rng.choice(scenes.ASPECTS, p=scenes.SHARES)
+    return [scenes.compose(images[part], labels[part], aspect, rng) for part in scenes.share_out(len(images), rng)]
+
+
+def task_of(network: nn.Module) -> type[Classification]:
+    if isinstance(network, FasterRCNN):
+        return Detection
+    if isinstance(network, Transfer) and any(not p.requires_grad for p in network.parameters()):
+        return FineTuning
+    return Classification
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    return loss, (logits.argmax(1) == labels).float().mean()
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: Tensor) -> Tensor:
+    """`uint8[N, 28, 28]` to `logits float[N, 10]`, batch by batch, in evaluation mode."""
+    model.eval()
+    return torch.cat([model(batch).float() for batch in images.split(INFERENCE_BATCH)])

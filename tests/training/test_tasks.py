@@ -1,0 +1,92 @@
+"""How the networks that are no plain classifiers learn: fine-tuning on kept features, detection in scenes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from atelier import MODELS
+from atelier.data import mnist, scenes
+from atelier.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
+from atelier.training.loop import Session, fit
+from atelier.training.recipe import Recipe
+
+NETWORKS = {
+    "alexnet": ({"backbone": "none"}, Recipe(epochs=4, batch_size=25, train_size=50, variations=2)),
+    "faster_rcnn": ({"channels": 16, "hidden": 16}, Recipe(epochs=3, batch_size=10, train_size=20)),
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    (images, labels), (others, their_labels) = mnist.load("train"), mnist.load("val")
+    return (torch.tensor(images[:50]), torch.tensor(labels[:50])), (
+        torch.tensor(others[:30]),
+        torch.tensor(their_labels[:30]),
+    )
+
+
+def new_session(name, seed=0):
+    config, recipe = NETWORKS[name]
+    torch.manual_seed(seed)
+    precision = "bf16-mixed" if name == "alexnet" else "32-true"
+    return Session(MODELS[name].build(config), recipe, Fabric(accelerator="cpu", devices=1, precision=precision))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_interrupted_run_ends_with_the_same_weights(name, data):
+    whole = new_session(name)
+    events = list(fit(whole, *data))
+    first = new_session(name)
+    for event in fit(first, *data):
+        if event.split == "val" and event.epoch == 1:
+            break
+    saved = {key: tensor.clone() for key, tensor in first.tensors().items()}
+    second = new_session(name, seed=99)
+    second.restore(saved, json.loads(json.dumps(first.counters())))
+    after = list(fit(second, *data))
+    assert [e.loss for e in after] == [e.loss for e in events[-len(after) :]]
+    for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_frozen_part_sees_each_copy_of_a_digit_once(data):
+    session, seen = new_session("alexnet"), []
+    first_layer = session.network.features[0]
+    first_layer.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    for _ in fit(session, *data):
+        pass
+    assert seen == [50, 30, 50]  # four epochs show two copies of 50 digits; 30 validate, once
+
+
+def test_the_copies_of_a_digit_differ(data):
+    from atelier.training.tasks import FineTuning
+
+    task = FineTuning(new_session("alexnet"), *data)
+    copies = []
+    for epoch in range(3):
+        task.start_epoch(epoch)
+        copies.append(task.copy)
+    assert not torch.equal(copies[0], copies[1])
+    assert copies[0] is copies[2]
+
+
+def test_a_detector_learns_where_digits_are():
+    """One scene, seen a hundred times, is found again."""
+    torch.manual_seed(0)
+    network = FasterRCNN(FasterRCNNConfig(channels=16, hidden=32)).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    scene = scenes.random_scene("train", np.random.default_rng(5), digits=2)
+    picture = torch.tensor(scene.picture).unsqueeze(0) / 255
+    target = {"boxes": torch.tensor(scene.boxes), "labels": 1 + torch.tensor(scene.labels)}
+    for _ in range(100):
+        optimizer.zero_grad()
+        sum(network.losses([picture, picture], [target, target]).values()).backward()
+        optimizer.step()
+    with torch.inference_mode():
+        boxes, probabilities = network.eval().detect(picture, threshold=0.5)
+    order = boxes[:, 0].argsort()
+    assert probabilities.argmax(1)[order].tolist() == scene.labels.tolist()
+    assert (boxes[order] - target["boxes"]).abs().max() < 8  # pixels
