@@ -1,18 +1,24 @@
-"""The command line: `python -m atelier train | evaluate | predict`. Each says more with `--help`."""
+"""The command line: `python -m atelier train | evaluate | predict | pretrain | bench`. Each says more with `--help`."""
 
 import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atelier import MODELS, load
 from atelier.checkpoint import CheckpointError
+from atelier.data.glyphs import GlyphError
 from atelier.data.mnist import DamagedDataError
 from atelier.data.photo import PhotoError, read_digit
 from atelier.training.recipe import PRECISIONS, RecipeError
 from atelier.training.runs import RUNS, Run, RunError
+
+if TYPE_CHECKING:
+    from atelier.training.loop import Event
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.run_command(options)
     except KeyboardInterrupt:
         return 130
-    except (CheckpointError, DamagedDataError, PhotoError, RecipeError, RunError) as error:
+    except (CheckpointError, DamagedDataError, GlyphError, PhotoError, RecipeError, RunError) as error:
         print(error, file=sys.stderr)
         return 2
     except (ValueError, RuntimeError, MemoryError, OSError) as error:
@@ -42,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int)
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     train.add_argument("--precision", choices=PRECISIONS)
+    train.add_argument("--backbone", choices=("glyphs", "imagenet", "none"), help="of vgg16 or alexnet")
+    train.add_argument("--imagenet-file", type=Path, metavar="FILE", help="torchvision's file, if there is no network")
     train.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made (default: %(default)s)")
     train.add_argument("--resume", metavar="ID", help="continue this run as it was started")
     train.set_defaults(run_command=run_train)
@@ -56,12 +64,25 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("file", type=Path)
     predict.add_argument("--json", action="store_true")
     predict.set_defaults(run_command=run_predict)
+
+    pretrain = commands.add_parser("pretrain", help="teach a backbone letters, for fine-tuning to build on")
+    pretrain.add_argument("model", choices=("vgg16", "alexnet"))
+    pretrain.add_argument("--fonts", type=Path, nargs="+", metavar="FOLDER", help="where font files lie")
+    pretrain.add_argument("--epochs", type=int)
+    pretrain.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    pretrain.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made")
+    pretrain.add_argument("--resume", metavar="ID", help="continue this run as it was started")
+    pretrain.set_defaults(run_command=run_pretrain)
+
+    bench = commands.add_parser("bench", help="measure this machine")
+    bench.add_argument("what", choices=("latency",), help="latency: milliseconds for one digit, of each network")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    bench.add_argument("--json", action="store_true")
+    bench.set_defaults(run_command=run_bench)
     return parser
 
 
 def run_train(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from atelier.training.train import new_config, train
 
     writes = int(os.environ.get("RANK", 0)) == 0  # of the processes of a torchrun launch, the first
@@ -73,13 +94,40 @@ def run_train(options: argparse.Namespace) -> None:
         recipe = replace(
             MODELS[options.model].presets[options.preset], **{k: v for k, v in asked.items() if v is not None}
         )
-        config = new_config(options.model, recipe, options.device)
+        if options.imagenet_file:
+            from atelier.models.backbones import import_imagenet
+
+            import_imagenet(options.model, options.imagenet_file)
+        network = {"backbone": options.backbone} if options.backbone else {}
+        config = new_config(options.model, recipe, options.device, network)
         run = Run.create(options.runs, config) if writes else None
     if writes:
         print(run.id, flush=True)
 
-    events = train(config, run, writes)
-    with tqdm(total=config["recipe"]["epochs"], unit="epoch", disable=not writes, bar_format=PROGRESS) as bar:
+    show_progress(train(config, run, writes), config["recipe"]["epochs"], writes)
+
+
+def run_pretrain(options: argparse.Namespace) -> None:
+    from atelier.data import glyphs
+    from atelier.training.devices import pick_device
+    from atelier.training.pretrain import new_config, pretrain
+
+    run = Run.open(options.runs, options.resume) if options.resume else None
+    pick_device(options.device)  # what cannot be done is said before letters are drawn for minutes
+    letters = glyphs.load(options.fonts or glyphs.FOLDERS)
+    if run:
+        config = run.read("config.json")
+    else:
+        config = new_config(options.model, letters, options.epochs, options.device)
+        run = Run.create(options.runs, config)
+    print(run.id, flush=True)
+    show_progress(pretrain(config, run, letters), config["recipe"]["epochs"])
+
+
+def show_progress(events: Iterator["Event"], epochs: int, writes: bool = True) -> None:
+    from tqdm import tqdm
+
+    with tqdm(total=epochs, unit="epoch", disable=not writes, bar_format=PROGRESS) as bar:
         for event in events:
             bar.update(event.epoch - bar.n)
             bar.set_postfix_str(f"{event.split} loss {event.loss:.3f}, accuracy {event.accuracy:.2%}")
@@ -117,6 +165,18 @@ def run_predict(options: argparse.Namespace) -> None:
     else:
         for name, p in probabilities.items():
             print(f"{name:12} {p.argmax()}  ({p.max():.1%})")
+
+
+def run_bench(options: argparse.Namespace) -> None:
+    from atelier.evaluation.speed import latency
+
+    milliseconds = {name: latency(load(name, options.device)) for name in MODELS}
+    milliseconds["sum"] = sum(milliseconds.values())
+    if options.json:
+        print(json.dumps(milliseconds, indent=1))
+    else:
+        for name, value in milliseconds.items():
+            print(f"{name:12} {value:6.1f} ms")
 
 
 if __name__ == "__main__":

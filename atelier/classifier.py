@@ -1,19 +1,47 @@
 """A trained network behind the one interface that pages, notebooks and the command line use."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from atelier import checkpoint
 from atelier.checkpoint import CheckpointError
+from atelier.data import scenes
+from atelier.models.faster_rcnn import LONG_SIDE, SHORT_SIDE, FasterRCNN
+from atelier.models.vit import ViT
 from atelier.training.devices import pick_device
-from atelier.training.loop import predict_logits, weights_only
+from atelier.training.loop import load_weights
 from atelier.training.runs import RUNS
+from atelier.training.tasks import predict_logits
 from atelier.zoo import MODELS, ModelSpec
+
+THRESHOLD = 0.05  # of a detection's score: low enough for measuring; a page shows what is above 0.5 or so
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The digits found in a scene."""
+
+    boxes: np.ndarray  # float32[K, 4]: left, top, right, bottom in the scene's pixels
+    labels: np.ndarray  # int64[K], 0 to 9
+    scores: np.ndarray  # float32[K], the probability of each label
+    probabilities: np.ndarray  # float32[K, 10]; what a row lacks to 1 is "no digit"
+
+    def above(self, score: float) -> "Detections":
+        """Those of at least this score."""
+        kept = self.scores >= score
+        return Detections(self.boxes[kept], self.labels[kept], self.scores[kept], self.probabilities[kept])
+
+    @property
+    def reading(self) -> str:
+        """The labels from left to right, such as "2026"."""
+        return "".join(str(label) for label in self.labels[np.argsort(self.boxes[:, 0])])
 
 
 class Classifier:
@@ -38,7 +66,9 @@ class Classifier:
             raise CheckpointError(f"This project has no network {name!r}; it has {', '.join(MODELS)}.")
         try:
             network = MODELS[name].build(card.get("config"))
-            network.load_state_dict(weights_only(tensors))
+            load_weights(network, tensors)
+        except CheckpointError:  # of a backbone
+            raise
         except (TypeError, ValueError, RuntimeError):
             raise CheckpointError(f"The weights in {source} do not fit the network {name} of this version.") from None
         return cls(MODELS[name], network.to(place), card)
@@ -70,6 +100,62 @@ class Classifier:
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The most probable digit of each: `uint8[N, 28, 28]` to `int64[N]`."""
         return self.predict_proba(images).argmax(axis=1)
+
+    def attention(self, image: np.ndarray) -> np.ndarray:
+        """How much each token of the Vision Transformer looks at each other one. Token 0 is the class token, the others
+        are the patches as one reads.
+
+        Args:
+            image: `uint8[28, 28]`.
+
+        Returns:
+            `float32[layers, heads, tokens, tokens]`, rows sum to 1.
+
+        Raises:
+            TypeError: for a network without attention.
+        """
+        if not isinstance(self.network, ViT):
+            raise TypeError(f"The {self.spec.title} has no attention to show; the Vision Transformer has.")
+        with torch.inference_mode():
+            _, attention = self.network(torch.tensor(image, device=self.device)[None], return_attention=True)
+        return attention[0].float().cpu().numpy()
+
+    def detect(self, scene: np.ndarray, threshold: float = THRESHOLD) -> Detections:
+        """Find the digits in a picture, surest first.
+
+        Args:
+            scene: `uint8[H, W]` of any size, ink bright on black; scaled to what the network was trained on.
+            threshold: the least score.
+
+        Raises:
+            TypeError: for a network that finds no boxes.
+            ValueError: for a picture of another shape or type.
+        """
+        if not isinstance(self.network, FasterRCNN):
+            raise TypeError(f"The {self.spec.title} finds no boxes; the Faster R-CNN does.")
+        scene = np.asarray(scene)
+        if scene.ndim != 2 or scene.dtype != np.uint8 or 0 in scene.shape:
+            raise ValueError(f"Expected uint8[H, W]; this is {scene.dtype}{list(scene.shape)}.")
+        height, width = scene.shape
+        scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
+        size = (max(round(width * scale), 8), max(round(height * scale), 8))
+        picture = np.asarray(Image.fromarray(scene).resize(size, Image.Resampling.BILINEAR))  # smooths when it shrinks
+        with torch.inference_mode():
+            found, chances = self.network.detect(torch.tensor(picture, device=self.device)[None] / 255, threshold)
+        boxes = found.cpu().numpy() * np.array([width / size[0], height / size[1]] * 2, np.float32)
+        probabilities = chances.cpu().numpy()
+        return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
+
+    def read_pieces(self, scene: np.ndarray) -> Detections:
+        """Read each connected piece of ink as a digit: what can be done without a detector, until digits touch.
+
+        Args:
+            scene: `uint8[H, W]`, ink bright on black.
+        """
+        found = scenes.pieces(scene)
+        boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
+        probabilities = self.predict_proba(np.array([digit for _, digit in found], np.uint8).reshape(-1, 28, 28))
+        return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
 
 
 def find_checkpoint(source: str | os.PathLike) -> Path:

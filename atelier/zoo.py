@@ -39,6 +39,10 @@ class ModelSpec:
 
 
 _CNN = Recipe(epochs=20, optimizer="sgd", learning_rate=0.2, weight_decay=1e-3)
+_FASTER_RCNN = Recipe(epochs=5, batch_size=60, learning_rate=1e-3, precision="32-true")  # bfloat16 is slower here
+_VGG16 = Recipe(epochs=12, learning_rate=1e-3, variations=4)
+_ALEXNET = Recipe(epochs=12, learning_rate=1e-3, variations=4)
+_VIT = Recipe(epochs=24, batch_size=100, learning_rate=1e-3, label_smoothing=0.05)
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -52,6 +56,46 @@ MODELS: dict[str, ModelSpec] = {
             network="atelier.models.cnn:CNN",
             config="CNNConfig",
             presets={"demo": replace(_CNN, epochs=5), "full": _CNN},
+        ),
+        ModelSpec(
+            name="faster_rcnn",
+            title="Faster R-CNN",
+            colour="#D55E00",
+            idea="First proposes boxes where a digit may be, then says which digit is in each. It finds many at once.",
+            paper="Ren et al. 2015, Faster R-CNN: Towards real-time object detection (arXiv:1506.01497)",
+            network="atelier.models.faster_rcnn:FasterRCNN",
+            config="FasterRCNNConfig",
+            presets={"demo": replace(_FASTER_RCNN, epochs=1, train_size=6_000), "full": _FASTER_RCNN},
+        ),
+        ModelSpec(
+            name="vgg16",
+            title="VGG16",
+            colour="#009E73",
+            idea="Thirteen layers of small filters that have learnt to see on letters. Only the last learns digits.",
+            paper="Simonyan and Zisserman 2014, Very deep convolutional networks (arXiv:1409.1556)",
+            network="atelier.models.transfer:VGG16",
+            config="VGG16Config",
+            presets={"demo": replace(_VGG16, epochs=8, train_size=10_000, variations=2), "full": _VGG16},
+        ),
+        ModelSpec(
+            name="alexnet",
+            title="AlexNet",
+            colour="#E69F00",
+            idea="Five layers, large filters first, that have learnt to see on letters. Only the last learns digits.",
+            paper="Krizhevsky et al. 2012, ImageNet classification with deep convolutional neural networks",
+            network="atelier.models.transfer:AlexNet",
+            config="AlexNetConfig",
+            presets={"demo": replace(_ALEXNET, epochs=8, train_size=20_000, variations=2), "full": _ALEXNET},
+        ),
+        ModelSpec(
+            name="vit",
+            title="ViT",
+            colour="#CC79A7",
+            idea="A Vision Transformer cuts the picture into patches and lets each look at all the others, in rounds.",
+            paper="Dosovitskiy et al. 2020, An image is worth 16x16 words (arXiv:2010.11929)",
+            network="atelier.models.vit:ViT",
+            config="ViTConfig",
+            presets={"demo": replace(_VIT, epochs=2, train_size=30_000), "full": _VIT},
         ),
     )
 }

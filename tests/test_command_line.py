@@ -123,6 +123,8 @@ REFUSED = [
     (["train", "cnn", "--train-size", "100"], "A batch holds"),
     (["train", "cnn", "--device", "tpu"], "no device 'tpu'"),
     (["train", "cnn", "--resume", "yesterday"], "no run 'yesterday'"),
+    (["train", "cnn", "--backbone", "none"], "CNN cannot be changed in backbone"),
+    (["pretrain", "alexnet", "--fonts", "atelier"], "too few fonts"),
 ]
 
 
