@@ -1,15 +1,13 @@
 """Draw: a digit drawn with mouse or finger is read by every network as soon as the pen lifts."""
 
-from uuid import uuid4
-
 import numpy as np
 import streamlit as st
-from streamlit_drawable_canvas import st_canvas
 
 from atelier import MODELS
 from atelier.data import drawing, mnist, photo
 from atelier.evaluation import tally
-from pages import shared
+from pages import scene, shared
+from pages.canvas import Canvas
 
 WELCOME = "Draw a digit from 0 to 9. It is read when the pen lifts."
 
@@ -31,27 +29,7 @@ def read_strokes() -> None:
     show(None if objection else drawing.normalise(picture), objection or WELCOME)
 
 
-def put_on_canvas(objects: list[dict]) -> None:
-    """Replace the canvas by a new one that starts with these strokes; what the old one may still send is lost."""
-    state.strokes = state.canvas_start = state.known_strokes = {"objects": objects}
-    state.canvas_key = f"canvas_{uuid4().hex}"
-
-
-def canvas_changed() -> None:
-    before = drawing.paths(state.strokes)
-    state.strokes = state.known_strokes = state[state.canvas_key]["drawing"]["raw"]
-    if drawing.paths(state.strokes) != before:
-        read_strokes()
-
-
-def undo() -> None:
-    put_on_canvas(drawing.paths(state.strokes)[:-1])
-    read_strokes()
-
-
-def clear() -> None:
-    put_on_canvas([])
-    show(None, WELCOME)
+canvas = Canvas("draw_canvas", "strokes", drawing.CANVAS, drawing.CANVAS, drawing.PEN, read_strokes)
 
 
 def random_test_digit() -> None:
@@ -61,7 +39,7 @@ def random_test_digit() -> None:
         state.message = str(error)
         return
     index = np.random.default_rng().integers(len(images))
-    put_on_canvas([])
+    canvas.put([])
     show(images[index], f"Digit number {index:,} of MNIST's 10,000 test digits.", truth=int(labels[index]))
 
 
@@ -73,7 +51,7 @@ def picture_chosen(key: str) -> None:
     except photo.PhotoError as error:
         state.message = str(error)  # the digit that was there stays
         return
-    put_on_canvas([])
+    canvas.put([])
     show(digit, "Read from your picture.")
 
 
@@ -87,16 +65,15 @@ def true_digit_told(revision: int, answers: list[shared.Answer], strokes: dict) 
 
 # The page ------------------------------------------------------------------------------------------------------------
 
-for name in ("digit", "strokes", "known_strokes", "truth", "revealed"):
+for name in ("digit", "truth", "revealed", "scene", "scene_truth"):
     state.setdefault(name, None)
 state.setdefault("revision", 0)
+state.setdefault("answered", 0)  # the revision that all answers on screen belong to
 state.setdefault("message", WELCOME)
+state.setdefault("scene_message", scene.WELCOME)
 state.setdefault("tally", {})
-if drawing.paths(state.strokes) and state.strokes is not state.known_strokes:  # another page has put them there
-    put_on_canvas(drawing.paths(state.strokes))
-    read_strokes()
-elif state.get("previous_page") != "draw" or "canvas_key" not in state:
-    put_on_canvas(drawing.paths(state.strokes))
+for surface in (canvas, scene.canvas):
+    surface.keep(arriving=state.get("previous_page") != "draw")
 
 shared.style()
 st.markdown(f"**{state.message}**")
@@ -104,20 +81,9 @@ st.space("xsmall")  # room for the canvas's own toolbar
 page = st.container(horizontal=True, gap="medium")
 
 with page.container(width=drawing.CANVAS):
-    with st.container(key="draw_canvas"):
-        st_canvas(
-            stroke_width=drawing.PEN,
-            stroke_color="#ffffff",
-            background_color="#000000",
-            width=drawing.CANVAS,
-            height=drawing.CANVAS,
-            initial_drawing=state.canvas_start,
-            on_change=canvas_changed,
-            key=state.canvas_key,
-        )
+    canvas.show()
     with st.container(horizontal=True, gap="small"):
-        st.button("Undo", icon=":material/undo:", on_click=undo, disabled=not drawing.paths(state.strokes))
-        st.button("Clear", icon=":material/delete:", on_click=clear)
+        canvas.buttons()
         st.button(
             "Test digit",
             icon=":material/casino:",
@@ -128,11 +94,10 @@ with page.container(width=drawing.CANVAS):
 with page.container(width="stretch"):
     hide = state.get("hide_answers", False)
     hidden = hide and state.digit is not None and state.revealed != state.revision
-    with st.skeleton(height=300):  # seen only while the networks still load
-        answers = [shared.ask(spec, state.digit) for spec in MODELS.values()]
+    answers = [shared.ask(spec, state.digit) for spec in MODELS.values()]
     if shared.agreement(answers) and not hidden:
         st.subheader(shared.agreement(answers))
-    with st.grid("auto", min_column_width=200):
+    with st.grid("auto", min_column_width=180):
         for answer in answers:
             with st.container(border=True, height="stretch"):
                 st.html(shared.card_head(answer.spec))
@@ -175,5 +140,11 @@ with page.container(width="stretch"):
         elif st.toggle("Use the camera"):
             st.camera_input("One digit on plain paper", key="photo", on_change=picture_chosen, args=("photo",))
 
+if state.digit is None or not shared.loading(answers):
+    state.answered = state.revision
 with st.container(key="draw_status"):
-    st.caption(f"Revision {state.revision}")
+    st.caption(f"Revision {state.answered}")
+
+scene.several_digits()
+if shared.loading(answers):
+    shared.wait_for_a_network()

@@ -6,11 +6,11 @@ import io
 import os
 import threading
 import time
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache
 from html import escape
 from pathlib import Path
+from statistics import mode, multimode
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -33,48 +33,65 @@ THUMBNAILS = Path(__file__).parent / "thumbnails"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BLANK = "–"  # the answer to a blank canvas
-_loading = threading.Lock()
+POLL = 0.1  # seconds between looks at what is still loading
+HEAD_START = 1.0  # seconds: the first screen comes first
+
+_loading: dict[tuple[str, float], Future["Classifier"]] = {}  # for all visitors
+_starting = threading.Lock()
 
 
-@cache
-def _loaded(name: str) -> "Classifier":
-    classifier = atelier.load(name)
-    classifier.predict_proba(np.zeros((1, 28, 28), dtype=np.uint8))  # the first call is slow: not in front of a class
-    return classifier
+def load(name: str) -> Future["Classifier"]:
+    """A shipped network, loading in a thread of its own: once for all visitors, and again if its file has changed."""
+    file = atelier.MODELS[name].checkpoint
+    key = (name, file.stat().st_mtime if file.is_file() else 0.0)
+    with _starting:
+        if key not in _loading:
+            _loading[key] = Future()
+            start = threading.Timer(HEAD_START, _load, (name, _loading[key]))
+            start.daemon = True
+            start.start()
+        return _loading[key]
 
 
-def network(name: str) -> "Classifier":
-    """A shipped network, loaded once for all visitors. Raises CheckpointError."""
-    with _loading:
-        return _loaded(name)
-
-
-@cache
-def load_networks_in_background() -> None:
-    """Start loading, so that the networks are there when the first digit is drawn."""
-
-    def load_all() -> None:
-        for name in atelier.MODELS:
-            with suppress(CheckpointError):  # said on the page, in place of the network's answer
-                network(name)
+def _load(name: str, promise: Future["Classifier"]) -> None:
+    try:
+        classifier = atelier.load(name)
+        classifier.predict_proba(np.zeros((1, 28, 28), dtype=np.uint8))  # the first call is slow: not before a class
+        promise.set_result(classifier)
+    except Exception as error:  # said on the page, in place of the network's answer
+        promise.set_exception(error)
+    if all(other.done() for other in _loading.values()):
         # Streamlit collects garbage after every run of a page. Looking through PyTorch's objects each time would cost
         # 130 ms a stroke; they stay anyway.
         gc.collect()
         gc.freeze()
 
-    start = threading.Timer(1.0, load_all)  # seconds: the first screen comes first
-    start.daemon = True
-    start.start()
+
+def load_networks_in_background() -> None:
+    """Start loading, so that the networks are there when the first digit is drawn."""
+    for name in atelier.MODELS:
+        load(name)
+
+
+def wait_for_a_network() -> None:
+    """Run the page again as soon as one more network is loaded, or when the visitor draws the digit."""
+    waiting = [load(name) for name in atelier.MODELS if not load(name).done()]
+    place = st.empty()
+    while waiting and not any(promise.done() for promise in waiting):
+        time.sleep(POLL)
+        place.empty()  # lets Streamlit turn to the visitor
+    st.rerun()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one network says to one digit, or why it cannot."""
+    """What one network says to one digit, or why it does not."""
 
     spec: ModelSpec
-    probabilities: np.ndarray | None  # float32[10]
+    probabilities: np.ndarray | None = None  # float32[10]; None for a blank canvas, too
     milliseconds: float = 0.0
     problem: str = ""
+    loading: bool = False
 
     @property
     def digit(self) -> int | None:
@@ -82,16 +99,28 @@ class Answer:
 
 
 def ask(spec: ModelSpec, digit: np.ndarray | None) -> Answer:
-    """Ask one network; a blank canvas (None) has no answer and needs no network."""
+    """Ask one network, if it is loaded. A blank canvas (None) has no answer."""
+    promise = load(spec.name)
+    if not promise.done():
+        return Answer(spec, loading=True)
+    if promise.exception() is not None:
+        return Answer(spec, problem=said(promise.exception()))
     if digit is None:
-        return Answer(spec, None)
-    try:
-        classifier = network(spec.name)
-    except CheckpointError as error:
-        return Answer(spec, None, problem=str(error))
+        return Answer(spec)
     started = time.perf_counter()
-    probabilities = classifier.predict_proba(digit[None])[0]
+    probabilities = promise.result().predict_proba(digit[None])[0]
     return Answer(spec, probabilities, 1000 * (time.perf_counter() - started))
+
+
+def said(error: BaseException | None) -> str:
+    """Why a network could not be loaded, for the page."""
+    if isinstance(error, CheckpointError):
+        return str(error)
+    return f"This network could not be loaded: {error}"
+
+
+def loading(answers: list[Answer]) -> bool:
+    return any(answer.loading for answer in answers)
 
 
 def agreement(answers: list[Answer]) -> str:
@@ -99,9 +128,11 @@ def agreement(answers: list[Answer]) -> str:
     digits = [answer.digit for answer in answers if answer.digit is not None]
     if len(digits) < 2:
         return ""
-    top = max(set(digits), key=digits.count)
+    top = mode(digits)
     if digits.count(top) == len(digits):
         return f"All {len(digits)} networks say {top}."
+    if len(multimode(digits)) > 1:
+        return f"The networks disagree: {' or '.join(map(str, sorted(set(digits))))}."
     return f"{digits.count(top)} of {len(digits)} networks say {top}."
 
 
@@ -125,14 +156,20 @@ def camera_allowed(url: str | None) -> bool:
 
 STYLE = """<style>
 .network { border-left: 0.4rem solid; padding-left: 0.6rem; font-weight: 700; font-size: 1.2rem; }
-.digit { font-size: 6rem; font-weight: 800; line-height: 1; text-align: center; }
+.digit { font-size: 4.5rem; font-weight: 800; line-height: 1; text-align: center; }
 .confidence { font-size: 1.2rem; font-weight: 700; text-align: center; }
-.bars { display: flex; gap: 2px; height: 5.5rem; }
+.bars { display: flex; gap: 2px; height: 4.5rem; }
 .bars div { flex: 1; display: flex; flex-direction: column; justify-content: flex-end; text-align: center; }
 .bars i { display: block; min-height: 2px; border-radius: 2px 2px 0 0; }
 .note { opacity: 0.75; font-size: 0.85rem; text-align: center; }
 .seen { width: 100%; max-width: 20rem; display: block; margin: 0.6rem auto 0; image-rendering: pixelated; }
-@media (max-width: 640px) { .st-key-draw_canvas { zoom: 0.8; } }  /* the canvas of 440 pixels on a phone */
+.reading { font-size: 3.2rem; font-weight: 800; line-height: 1.1; text-align: center; letter-spacing: 0.1em; }
+.scene { width: 100%; display: block; margin-top: 0.6rem; background: black; border-radius: 4px; }
+@media (max-width: 1040px) { .st-key-scene_canvas { zoom: 0.75; } }  /* 880 pixels on a tablet */
+@media (max-width: 700px) {  /* and on a phone, beside the other canvas of 440 */
+  .st-key-draw_canvas { zoom: 0.8; }
+  .st-key-scene_canvas { zoom: 0.4; }
+}
 </style>"""
 
 
@@ -164,7 +201,9 @@ def card_details(answer: Answer, hidden: bool) -> str:
         f'<div><i style="height: {100 * share:.1f}%; background: {answer.spec.colour}"></i>{digit}</div>'
         for digit, share in enumerate(shares)
     )
-    if hidden:
+    if answer.loading:
+        confidence, told, time_taken = "&nbsp;", "the network is still loading", "loading …"
+    elif hidden:
         confidence, told, time_taken = "your bet?", "hidden", "&nbsp;"
     elif answer.digit is None:
         confidence, told, time_taken = "&nbsp;", "no drawing yet", "&nbsp;"

@@ -10,6 +10,7 @@ from person import answer, draw, drawing, press, ready, revision, wait_until
 from PIL import Image
 from playwright.sync_api import expect
 
+from atelier import MODELS
 from atelier.data import mnist
 
 NOTHING = "–"
@@ -25,6 +26,12 @@ PEN_UP_TO_ANSWER = """({before}) => new Promise(done => {
 def test_a_drawn_digit_is_read(page, digit):
     draw(page, drawing("a1", digit))
     assert answer(page) == str(digit)
+
+
+def test_every_network_reads_a_drawn_digit(page):
+    draw(page, drawing("a1", 3))
+    assert {name: answer(page, name) for name in MODELS} == dict.fromkeys(MODELS, "3")
+    expect(page.get_by_text("All 5 networks say 3.")).to_be_visible()
 
 
 def test_undo_and_clear(page):
@@ -155,7 +162,7 @@ def test_a_dot_and_a_scribble_get_a_sentence(page):
 
 
 def test_the_answer_comes_soon_after_the_pen_lifts(page):
-    """Median under 450 ms from pen up to the answer on screen; 200 of them are the canvas's own wait."""
+    """Median under 600 ms from pen up to the answers on screen; 200 of them are the canvas's own wait."""
     page.evaluate("addEventListener('pointerup', () => { window.penUp = performance.now() }, true)")
     draw(page, drawing("a2", 1))
     box = page.locator(".st-key-draw_canvas canvas.upper-canvas").bounding_box()
@@ -168,7 +175,7 @@ def test_the_answer_comes_soon_after_the_pen_lifts(page):
         page.mouse.up()
         taken.append(page.evaluate(PEN_UP_TO_ANSWER.replace("{before}", "before"), before))
         page.wait_for_timeout(300)
-    assert statistics.median(taken) < 450, taken
+    assert statistics.median(taken) < 600, taken
 
 
 def test_nothing_is_asked_of_other_hosts(browser, app):

@@ -140,9 +140,6 @@ def test_every_network_has_a_card_in_the_order_of_the_registry(draw):
 
 
 def test_a_missing_checkpoint_is_said_on_its_card(draw, text, monkeypatch, tmp_path):
-    from pages import shared
-
-    shared._loaded.cache_clear()
     monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
     draw.session_state["strokes"] = canvas()
     draw.run()

@@ -1,7 +1,11 @@
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 
-from atelier import MODELS
+from atelier import MODELS, zoo
+from atelier.checkpoint import CheckpointError
+from pages import shared
 from pages.shared import Answer, agreement, camera_allowed, card_details
 
 
@@ -15,6 +19,7 @@ def test_agreement_is_counted_over_the_networks_that_answer():
     assert agreement(say(4, 4, 4, 9, 4)) == "4 of 5 networks say 4."
     assert agreement(say(7, 7, None)) == "All 2 networks say 7."
     assert agreement(say(7)) == ""
+    assert agreement(say(7, 1, 7, 1, 2)) == "The networks disagree: 1 or 2 or 7."
     assert agreement(say(None, None)) == ""
 
 
@@ -36,3 +41,23 @@ def test_a_card_tells_all_probabilities_also_to_a_screen_reader():
     assert "100.0% sure" in card
     assert "3: 100.0%" in card
     assert "3: 100.0%" not in card_details(answer, hidden=True)
+
+
+def test_a_network_answers_as_soon_as_it_is_loaded(monkeypatch):
+    spec, digit, promise = MODELS["cnn"], np.zeros((28, 28), np.uint8), Future()
+    loaded = shared.load("cnn").result(timeout=60)
+    monkeypatch.setattr(shared, "load", lambda name: promise)
+    waiting = shared.ask(spec, digit)
+    assert waiting.loading
+    assert "loading" in card_details(waiting, hidden=False)
+    promise.set_result(loaded)
+    assert shared.ask(spec, digit).probabilities.shape == (10,)
+
+
+def test_a_checkpoint_that_appears_later_is_loaded(monkeypatch, tmp_path):
+    shipped = MODELS["cnn"].checkpoint
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
+    assert isinstance(shared.load("cnn").exception(timeout=60), CheckpointError)
+    assert shared.load("cnn") is shared.load("cnn")  # is not tried again and again
+    (tmp_path / "cnn.safetensors").write_bytes(shipped.read_bytes())
+    assert shared.load("cnn").result(timeout=60).spec.name == "cnn"
