@@ -79,11 +79,12 @@ def test_a_killed_run_is_interrupted_and_resumes_where_it_stood(tmp_path):
     assert again.returncode == 0  # nothing left to do, nothing broken
 
 
-def test_two_processes_train_one_network(tmp_path):
+@pytest.mark.parametrize("model", ["cnn", "alexnet"])
+def test_two_processes_train_one_network(model, tmp_path):
     """What `torchrun --nproc-per-node 2` does, on the CPU."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "atelier"]
-    command += ["train", "cnn", "--epochs", "4", "--train-size", "2000", "--runs", tmp_path, *SMALL]
+    command += ["train", model, "--epochs", "4", "--train-size", "2000", "--runs", tmp_path, *SMALL]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     (folder,) = tmp_path.iterdir()  # one run, not two
@@ -101,6 +102,13 @@ def test_evaluate_prints_the_promised_numbers(run):
     assert 0.97 <= shipped["strokes_accuracy"] <= 1
     assert 0 < shipped["load_digits_accuracy"] <= 1
     assert shipped["map50"] is shipped["map50_95"] is None
+
+
+def test_bench_prints_the_latency_of_each_network_and_the_sum():
+    milliseconds = json.loads(atelier_command("bench", "latency", "--json").stdout)
+    assert list(milliseconds) == [*atelier.MODELS, "sum"]
+    assert milliseconds.pop("sum") == pytest.approx(sum(milliseconds.values()))
+    assert all(value > 0 for value in milliseconds.values())
 
 
 def test_predict_reads_a_picture(tmp_path):
