@@ -97,7 +97,7 @@ with page.container(width="stretch"):
     answers = [shared.ask(spec, state.digit) for spec in MODELS.values()]
     if shared.agreement(answers) and not hidden:
         st.subheader(shared.agreement(answers))
-    with st.grid("auto", min_column_width=180):
+    with st.grid("auto", min_column_width=165):
         for answer in answers:
             with st.container(border=True, height="stretch"):
                 st.html(shared.card_head(answer.spec))

@@ -3,7 +3,6 @@
 import base64
 import io
 import time
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,7 +65,7 @@ def picture_chosen(key: str) -> None:
 # What is shown -------------------------------------------------------------------------------------------------------
 
 
-def picture_with_boxes(picture: np.ndarray, found: "Detections", colour: str, told: str) -> str:
+def picture_with_boxes(picture: np.ndarray, found: "Detections", colour: str) -> str:
     """The scene with a box around each digit, what it was taken for, and how surely (SVG)."""
     height, width = picture.shape
     buffer = io.BytesIO()
@@ -77,15 +76,15 @@ def picture_with_boxes(picture: np.ndarray, found: "Detections", colour: str, to
     for (left, top, right, bottom), label, score in zip(found.boxes, found.labels, found.scores, strict=True):
         y = top - font * 0.25 if top > font * 1.2 else min(bottom + font, height - font * 0.2)
         marks += (
-            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" fill="none" '
-            f'stroke="{colour}" stroke-width="{line:.1f}"/>'
-            f'<text x="{left:.1f}" y="{y:.1f}" font-size="{font:.1f}" font-weight="700" fill="white" stroke="black" '
-            f'stroke-width="{line:.1f}" paint-order="stroke">{label} <tspan font-size="{font * 0.7:.1f}" '
-            f'font-weight="400">{score:.0%}</tspan></text>'
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" '
+            f'fill="none" stroke="{colour}"/><text x="{left:.1f}" y="{y:.1f}">{label} '
+            f'<tspan font-size="{font * 0.7:.1f}" font-weight="400">{score:.0%}</tspan></text>'
         )
     return (
-        f'<svg class="scene" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(told)}">'
-        f'<image href="data:image/png;base64,{source}" width="{width}" height="{height}"/>{marks}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f'<image href="data:image/png;base64,{source}" width="{width}" height="{height}"/>'
+        f'<g font-family="sans-serif" font-size="{font:.1f}" font-weight="700" fill="white" stroke="black" '
+        f'stroke-width="{line:.1f}" paint-order="stroke">{marks}</g></svg>'
     )
 
 
@@ -98,7 +97,10 @@ def card(spec: ModelSpec, key: str, picture: np.ndarray, found: "Detections | No
             st.html(f'<div class="reading">{reading}</div>')
         st.html(f'<div class="note">{note}</div>')
         if found:
-            st.html(picture_with_boxes(picture, found, spec.colour, f"{spec.title} reads {reading}"))
+            boxes = picture_with_boxes(picture, found, spec.colour)
+            st.image(
+                boxes, alt=f"{spec.title} reads {reading}: the scene with a box around each digit", width="stretch"
+            )
 
 
 def both_views(confidence: float) -> None:

@@ -155,18 +155,18 @@ def camera_allowed(url: str | None) -> bool:
 # Cards: light HTML, because five charts would take longer to draw than the networks take to answer. ------------------
 
 STYLE = """<style>
-.network { border-left: 0.4rem solid; padding-left: 0.6rem; font-weight: 700; font-size: 1.2rem; }
+.network { border-left: 0.4rem solid; padding-left: 0.6rem; font-weight: 700; font-size: 1.2rem; white-space: nowrap; }
 .digit { font-size: 4.5rem; font-weight: 800; line-height: 1; text-align: center; }
 .confidence { font-size: 1.2rem; font-weight: 700; text-align: center; }
-.bars { display: flex; gap: 2px; height: 4.5rem; }
+.bars { display: flex; gap: 2px; height: 3.6rem; }
 .bars div { flex: 1; display: flex; flex-direction: column; justify-content: flex-end; text-align: center; }
 .bars i { display: block; min-height: 2px; border-radius: 2px 2px 0 0; }
 .note { opacity: 0.75; font-size: 0.85rem; text-align: center; }
 .seen { width: 100%; max-width: 20rem; display: block; margin: 0.6rem auto 0; image-rendering: pixelated; }
 .reading { font-size: 3.2rem; font-weight: 800; line-height: 1.1; text-align: center; letter-spacing: 0.1em; }
-.scene { width: 100%; display: block; margin-top: 0.6rem; background: black; border-radius: 4px; }
 @media (max-width: 1040px) { .st-key-scene_canvas { zoom: 0.75; } }  /* 880 pixels on a tablet */
 @media (max-width: 700px) {  /* and on a phone, beside the other canvas of 440 */
+  .network { font-size: 1rem; }
   .st-key-draw_canvas { zoom: 0.8; }
   .st-key-scene_canvas { zoom: 0.4; }
 }
