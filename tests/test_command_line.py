@@ -132,6 +132,7 @@ REFUSED = [
     (["train", "cnn", "--device", "tpu"], "no device 'tpu'"),
     (["train", "cnn", "--resume", "yesterday"], "no run 'yesterday'"),
     (["train", "cnn", "--backbone", "none"], "CNN cannot be changed in backbone"),
+    (["train", "alexnet", "--imagenet-file", "README.md"], "is not torchvision's"),
     (["pretrain", "alexnet", "--fonts", "atelier"], "too few fonts"),
 ]
 

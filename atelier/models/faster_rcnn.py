@@ -124,7 +124,7 @@ class FasterRCNN(nn.Module):
         ((_, class_logits, boxes),) = self.look(picture.unsqueeze(0))
         probabilities = class_logits.softmax(dim=1)[:, 1:]  # (R, 10)
         scores, digits = probabilities.max(dim=1)
-        boxes = boxes[torch.arange(len(boxes)), 1 + digits]  # (R, 4): each as refined for its own digit
+        boxes = boxes[torch.arange(len(boxes), device=boxes.device), 1 + digits]  # (R, 4): as refined for its digit
         likely = torch.nonzero(scores >= threshold).flatten()
         kept = likely[nms(boxes[likely], scores[likely], OVERLAP)]  # one box a digit, whatever it is taken for
         return boxes[kept], probabilities[kept]

@@ -77,6 +77,10 @@ class ViT(nn.Module):
         logits = self.head(self.norm(tokens[:, 0]))  # (N, 10), from the class token alone
         return (logits, torch.stack(attention, dim=1)) if return_attention else logits
 
+    def hidden_matrices(self) -> list[Tensor]:
+        """The weights between embedding and head that an optimiser for matrices (Muon) can train."""
+        return [parameter for parameter in self.blocks.parameters() if parameter.ndim == 2]
+
 
 class Block(nn.Module):
     """Tokens talk to each other, then each is thought over; both only add to what is there."""

@@ -19,7 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from atelier.training.recipe import Recipe
+from atelier.training.recipe import Recipe, RecipeError
 from atelier.training.tasks import Digits, loss_and_accuracy, task_of
 
 EVENTS_PER_EPOCH = 20
@@ -45,25 +45,20 @@ class DivergedError(RuntimeError):
 
 
 class Session:
-    """What a run carries from step to step: the network, its optimiser and its schedule."""
+    """What a run carries from step to step: the network, its optimisers and their schedules."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, fabric: Fabric):
         self.network, self.recipe, self.fabric = network, recipe, fabric
         self.step, self.seconds = 0, 0.0
         self.steps_per_epoch = recipe.train_size // recipe.batch_size
-        trained = [p for p in network.parameters() if p.requires_grad]
-        groups = [  # only matrices and filters are pulled towards zero, not biases and norms
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        optimizers = new_optimizers(network, recipe)
+        self.schedules = [
+            torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, recipe.learning_rate, total_steps=recipe.epochs * self.steps_per_epoch
+            )
+            for optimizer in optimizers
         ]
-        if recipe.optimizer == "sgd":
-            optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
-        else:
-            optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, recipe.learning_rate, total_steps=recipe.epochs * self.steps_per_epoch
-        )
-        self.model, self.optimizer = fabric.setup(network.to(memory_format=torch.channels_last), optimizer)
+        self.model, *self.optimizers = fabric.setup(network.to(memory_format=torch.channels_last), *optimizers)
         for method in ("losses", "see", "read"):  # several processes share what is learnt in these, too
             if hasattr(network, method):
                 self.model.mark_forward_method(method)
@@ -76,8 +71,10 @@ class Session:
     def tensors(self) -> dict[str, Tensor]:
         """Weights by their own names; what else a resume needs under names that begin with TRAINING_STATE."""
         state = weights(self.network)
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            state |= {f"{TRAINING_STATE}optimizer.{index}.{name}": slot for name, slot in slots.items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, slots in optimizer.state_dict()["state"].items():
+                place = f"{TRAINING_STATE}optimizer.{number}.{index}"
+                state |= {f"{place}.{name}": slot for name, slot in slots.items()}
         state[f"{TRAINING_STATE}random"] = torch.get_rng_state()
         if self.fabric.device.type == "cuda":
             state[f"{TRAINING_STATE}random.cuda"] = torch.cuda.get_rng_state(self.fabric.device)
@@ -88,27 +85,28 @@ class Session:
         return {
             "step": self.step,
             "seconds": self.seconds,
-            "schedule": self.schedule.state_dict(),
-            "optimizer": self.optimizer.state_dict()["param_groups"],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
+            "optimizers": [optimizer.state_dict()["param_groups"] for optimizer in self.optimizers],
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Continue where another session with the same recipe stood when its `tensors` and `counters` were saved."""
         load_weights(self.network, tensors)
-        slots: dict[int, dict[str, Tensor]] = {}
+        slots: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.optimizers]
         for name, tensor in tensors.items():
             if name.startswith(f"{TRAINING_STATE}optimizer."):
-                index, slot = name.removeprefix(f"{TRAINING_STATE}optimizer.").split(".", 1)
-                slots.setdefault(int(index), {})[slot] = tensor
+                number, index, slot = name.removeprefix(f"{TRAINING_STATE}optimizer.").split(".", 2)
+                slots[int(number)].setdefault(int(index), {})[slot] = tensor
         self.step, self.seconds = counters["step"], counters["seconds"]
-        self.schedule.load_state_dict(counters["schedule"])
-        self.optimizer.load_state_dict({"state": slots, "param_groups": counters["optimizer"]})
+        for number, (optimizer, schedule) in enumerate(zip(self.optimizers, self.schedules, strict=True)):
+            schedule.load_state_dict(counters["schedules"][number])
+            optimizer.load_state_dict({"state": slots[number], "param_groups": counters["optimizers"][number]})
         torch.set_rng_state(tensors[f"{TRAINING_STATE}random"].cpu())
         if f"{TRAINING_STATE}random.cuda" in tensors and self.fabric.device.type == "cuda":
             torch.cuda.set_rng_state(tensors[f"{TRAINING_STATE}random.cuda"].cpu(), self.fabric.device)
 
     def event(self, split: str, loss: Tensor, accuracy: Tensor, images_per_second: float) -> Event:
-        epoch, rate = self.step / self.steps_per_epoch, self.schedule.get_last_lr()[0]
+        epoch, rate = self.step / self.steps_per_epoch, self.schedules[0].get_last_lr()[0]
         loss, accuracy = self.fabric.all_reduce(torch.stack([loss, accuracy])).tolist()  # mean over all processes
         if not loss < float("inf"):
             raise DivergedError(
@@ -116,6 +114,35 @@ class Session:
                 f"{self.recipe.learning_rate:g}."
             )
         return Event(split, self.step, epoch, self.seconds, loss, accuracy, rate, images_per_second)
+
+
+def new_optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """The recipe's optimiser; two of them where Muon trains the hidden matrices, and AdamW what is left.
+
+    Raises:
+        RecipeError: if the network has no hidden matrices.
+    """
+    trained, hidden = [p for p in network.parameters() if p.requires_grad], []
+    if recipe.optimizer == "muon":
+        if not hasattr(network, "hidden_matrices"):
+            raise RecipeError("Muon trains hidden matrices, and only the ViT has them: choose another optimiser.")
+        hidden = network.hidden_matrices()
+    taken = {id(p) for p in hidden}
+    rest = [p for p in trained if id(p) not in taken]
+    groups = [  # only matrices and filters are pulled towards zero, not biases and norms
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return [torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.learning_rate)]
+    if hidden:
+        optimizers.append(
+            torch.optim.Muon(
+                hidden, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+        )
+    return optimizers
 
 
 def fit(session: Session, training: Digits, validation: Digits) -> Iterator[Event]:
@@ -164,11 +191,12 @@ def epoch_batches(session: Session, epoch: int, device: torch.device) -> Iterato
 
 
 def take_step(session: Session, loss: Tensor) -> None:
-    """Backward, and one step of optimiser and schedule."""
+    """Backward, and one step of each optimiser and its schedule."""
     session.fabric.backward(loss)
-    session.optimizer.step()
-    session.optimizer.zero_grad()
-    session.schedule.step()
+    for optimizer, schedule in zip(session.optimizers, session.schedules, strict=True):
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
     session.step += 1
 
 

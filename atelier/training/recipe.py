@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 OPTIMIZERS = (
     "sgd",  # stochastic gradient descent with Nesterov's momentum 0.9 (Sutskever et al. 2013, ICML)
     "adamw",  # each weight its own step size (Loshchilov and Hutter 2019, arXiv:1711.05101)
+    "muon",  # steps that turn whole matrices (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982); else AdamW
 )
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 TRAINING_DIGITS = 55_000
