@@ -31,7 +31,7 @@ def test_a_drawn_digit_is_read(page, digit):
 def test_every_network_reads_a_drawn_digit(page):
     draw(page, drawing("a1", 3))
     assert {name: answer(page, name) for name in MODELS} == dict.fromkeys(MODELS, "3")
-    expect(page.get_by_text("All 5 networks say 3.")).to_be_visible()
+    expect(page.get_by_text(f"All {len(MODELS)} networks say 3.")).to_be_visible()
 
 
 def test_undo_and_clear(page):

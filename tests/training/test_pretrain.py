@@ -5,7 +5,7 @@ import torch
 from atelier import MODELS, checkpoint
 from atelier.data.glyphs import Glyphs
 from atelier.models import backbones
-from atelier.models.transfer import Transfer, to_pictures
+from atelier.models.transfer import Transfer, load_features, to_pictures
 from atelier.training import pretrain
 from atelier.training.recipe import Recipe
 from atelier.training.runs import Run, RunError
@@ -27,11 +27,12 @@ def test_folding_the_batch_norms_changes_no_answer(architecture):
     for _ in range(3):
         network(glyphs)  # moves the norms' statistics away from 0 and 1
     network.eval()
-    plain = MODELS[architecture].build({"backbone": "none"}).eval()
-    plain.features.load_state_dict(network.folded())
+    plain, _ = load_features(architecture, "none")
+    plain.eval()
+    plain.load_state_dict(network.folded())
     pictures = to_pictures(glyphs, network.input_size)
     with torch.inference_mode():
-        assert torch.allclose(plain.features(pictures), network.features(pictures), atol=1e-4)
+        assert torch.allclose(plain(pictures), network.features(pictures), atol=1e-4)
 
 
 def test_a_pretraining_ends_with_a_backbone_that_fine_tuning_can_build_on(letters, tmp_path, monkeypatch):
