@@ -30,7 +30,7 @@ SHORT_SIDE, LONG_SIDE = 112, 448  # pixels: scenes are scaled to this
 STRIDE = 4  # pixels from one place of the map to the next
 ENLARGED = 72  # pixels: a single digit of 28 x 28 is enlarged, so that its ink is as large as most digits in scenes
 ROI = 7  # height and width of the grid that RoIAlign cuts out
-OVERLAP = 0.5  # intersection over union from which two boxes hold the same digit
+OVERLAP = 0.3  # intersection over union from which two boxes hold the same digit: neighbours in scenes stay below
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class FasterRCNN(nn.Module):
             box_predictor=FastRCNNPredictor(config.hidden, num_classes=1 + 10),  # background first, then ten digits
             box_batch_size_per_image=32,  # proposals a picture that the box head's loss looks at,
             box_positive_fraction=0.5,  # up to half of them on digits
+            box_nms_thresh=OVERLAP,
         )
 
     def forward(self, digits: Tensor) -> Tensor:
