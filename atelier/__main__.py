@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atelier import MODELS, load
 from atelier.checkpoint import CheckpointError
@@ -83,45 +83,61 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_train(options: argparse.Namespace) -> None:
-    from atelier.training.train import new_config, train
+    from atelier.training.train import new_config, read_recipe, train
 
     writes = int(os.environ.get("RANK", 0)) == 0  # of the processes of a torchrun launch, the first
     if options.resume:
-        run = Run.open(options.runs, options.resume)
-        config = run.read("config.json")
+        run, config = reopen(options, options.model)
     else:
         asked = {name: getattr(options, name) for name in ("epochs", "train_size", "seed", "precision")}
         recipe = replace(
             MODELS[options.model].presets[options.preset], **{k: v for k, v in asked.items() if v is not None}
         )
+        backbone = options.backbone
         if options.imagenet_file:
             from atelier.models.backbones import import_imagenet
 
+            if backbone not in (None, "imagenet"):
+                raise RecipeError(f"--imagenet-file goes with --backbone imagenet, not {backbone}.")
             import_imagenet(options.model, options.imagenet_file)
-        network = {"backbone": options.backbone} if options.backbone else {}
+            backbone = "imagenet"
+        network = {"backbone": backbone} if backbone else {}
         config = new_config(options.model, recipe, options.device, network)
         run = Run.create(options.runs, config) if writes else None
     if writes:
         print(run.id, flush=True)
 
-    show_progress(train(config, run, writes), config["recipe"]["epochs"], writes)
+    show_progress(train(config, run, writes), read_recipe(config).epochs, writes)
 
 
 def run_pretrain(options: argparse.Namespace) -> None:
     from atelier.data import glyphs
     from atelier.training.devices import pick_device
-    from atelier.training.pretrain import new_config, pretrain
+    from atelier.training.pretrain import BACKBONE, new_config, pretrain
+    from atelier.training.train import read_recipe
 
-    run = Run.open(options.runs, options.resume) if options.resume else None
+    run, config = reopen(options, f"{options.model}-backbone") if options.resume else (None, {})
     pick_device(options.device)  # what cannot be done is said before letters are drawn for minutes
     letters = glyphs.load(options.fonts or glyphs.FOLDERS)
-    if run:
-        config = run.read("config.json")
-    else:
+    if run is None:
         config = new_config(options.model, letters, options.epochs, options.device)
         run = Run.create(options.runs, config)
     print(run.id, flush=True)
-    show_progress(pretrain(config, run, letters), config["recipe"]["epochs"])
+    show_progress(pretrain(config, run, letters), read_recipe(config).epochs)
+    print(f"To build on it, copy {run.path(BACKBONE)} to {MODELS[options.model].backbone}.")
+
+
+def reopen(options: argparse.Namespace, model: str) -> tuple[Run, dict[str, Any]]:
+    """The run to resume, and its config.
+
+    Raises:
+        RunError: if there is none of that id, or it is another network's.
+    """
+    run = Run.open(options.runs, options.resume)
+    config = run.read("config.json")
+    if config.get("model") != model:
+        raise RunError(f"Run {run.id} trains {config.get('model')}, not {model}.")
+    return run, config
 
 
 def show_progress(events: Iterator["Event"], epochs: int, writes: bool = True) -> None:
@@ -143,7 +159,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from atelier.evaluation.metrics import accuracy_by_hand, evaluate
 
     results = {}
-    for name in options.models or MODELS:
+    for name in MODELS if options.all or not options.models else options.models:
         classifier = load(name)
         results[name] = evaluate(classifier)
         if not options.json:

@@ -68,7 +68,9 @@ def read_card(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{name} is cut off: copy it again.")
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{name} was not written by this project: it has no model card.")
-    if card.get("version", 0) > VERSION:
+    if not isinstance(card.get("version"), int):
+        raise CheckpointError(f"{name} has a damaged model card: copy it again.")
+    if card["version"] > VERSION:
         raise CheckpointError(f"{name} was written by a newer version of this project: update to use it.")
     return card
 

@@ -62,7 +62,7 @@ class Classifier:
         place = pick_device(device)
         tensors, card = checkpoint.load(find_checkpoint(source))
         name = card.get("model")
-        if name not in MODELS:
+        if not isinstance(name, str) or name not in MODELS:
             raise CheckpointError(f"This project has no network {name!r}; it has {', '.join(MODELS)}.")
         try:
             network = MODELS[name].build(card.get("config"))
@@ -90,8 +90,7 @@ class Classifier:
             ValueError: for any other shape or type.
         """
         images = np.asarray(images)
-        if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
-            raise ValueError(f"Expected uint8[N, 28, 28]; this is {images.dtype}{list(images.shape)}.")
+        _check(images, "uint8[N, 28, 28]", images.ndim == 3 and images.shape[1:] == (28, 28))
         if len(images) == 0:
             return np.zeros((0, 10), dtype=np.float32)
         logits = predict_logits(self.network, torch.tensor(images, device=self.device))
@@ -113,9 +112,12 @@ class Classifier:
 
         Raises:
             TypeError: for a network without attention.
+            ValueError: for any other shape or type.
         """
         if not isinstance(self.network, ViT):
             raise TypeError(f"The {self.spec.title} has no attention to show; the Vision Transformer has.")
+        image = np.asarray(image)
+        _check(image, "uint8[28, 28]", image.shape == (28, 28))
         with torch.inference_mode():
             _, attention = self.network(torch.tensor(image, device=self.device)[None], return_attention=True)
         return attention[0].float().cpu().numpy()
@@ -134,8 +136,7 @@ class Classifier:
         if not isinstance(self.network, FasterRCNN):
             raise TypeError(f"The {self.spec.title} finds no boxes; the Faster R-CNN does.")
         scene = np.asarray(scene)
-        if scene.ndim != 2 or scene.dtype != np.uint8 or 0 in scene.shape:
-            raise ValueError(f"Expected uint8[H, W]; this is {scene.dtype}{list(scene.shape)}.")
+        _check(scene, "uint8[H, W]", scene.ndim == 2 and scene.size > 0)
         height, width = scene.shape
         scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
         size = (max(round(width * scale), 8), max(round(height * scale), 8))
@@ -151,11 +152,21 @@ class Classifier:
 
         Args:
             scene: `uint8[H, W]`, ink bright on black.
+
+        Raises:
+            ValueError: for a picture of another shape or type.
         """
+        scene = np.asarray(scene)
+        _check(scene, "uint8[H, W]", scene.ndim == 2 and scene.size > 0)
         found = scenes.pieces(scene)
         boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
         probabilities = self.predict_proba(np.array([digit for _, digit in found], np.uint8).reshape(-1, 28, 28))
         return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
+
+
+def _check(pixels: np.ndarray, expected: str, fits: bool) -> None:
+    if not fits or pixels.dtype != np.uint8:
+        raise ValueError(f"Expected {expected}; this is {pixels.dtype}{list(pixels.shape)}.")
 
 
 def find_checkpoint(source: str | os.PathLike) -> Path:

@@ -31,6 +31,11 @@ class ModelSpec:
         """The weights that ship with the project."""
         return CHECKPOINTS / f"{self.name}.safetensors"
 
+    @property
+    def backbone(self) -> Path:
+        """The pretrained weights that these build on; only fine-tuned networks have such a file."""
+        return CHECKPOINTS / "backbones" / f"{self.name}.safetensors"
+
     def build(self, config: dict[str, Any] | None = None) -> "nn.Module":
         """A new network, untrained. `config` overrides sizes by name; TypeError for a name it does not have."""
         module_name, class_name = self.network.split(":")

@@ -132,13 +132,7 @@ with page.container(width="stretch"):
 
     with st.expander("Use a picture or the camera", icon=":material/photo_camera:"):
         st.file_uploader("Picture of one digit", key="picture", on_change=picture_chosen, args=("picture",))
-        if not shared.camera_allowed(st.context.url):
-            st.info(
-                "Browsers lend the camera only to pages on this computer or over HTTPS. Take the photo with the "
-                "camera's own app and choose the file above."
-            )
-        elif st.toggle("Use the camera"):
-            st.camera_input("One digit on plain paper", key="photo", on_change=picture_chosen, args=("photo",))
+        shared.camera("One digit on plain paper", "photo", picture_chosen)
 
 if state.digit is None or not shared.loading(answers):
     state.answered = state.revision

@@ -24,12 +24,14 @@ with st.grid("auto", min_column_width=300):
             st.markdown(spec.idea)
             try:
                 card = checkpoint.read_card(spec.checkpoint)
+                backbone = checkpoint.read_card(spec.backbone) if spec.backbone.is_file() else None
             except checkpoint.CheckpointError as error:
                 st.warning(str(error))
             else:
+                before = f", and {backbone['seconds']:,.0f} on letters before" if backbone else ""
                 st.markdown(
                     f"**{card['accuracy']:.2%}** of MNIST's 10,000 test digits read right, "
-                    f"after {card['seconds']:.0f} seconds of training on {card['device_name']}."
+                    f"after {card['seconds']:,.0f} seconds of training on {card['device_name']}{before}."
                 )
             st.caption(spec.paper)
 

@@ -106,12 +106,13 @@ def card(spec: ModelSpec, key: str, picture: np.ndarray, found: "Detections | No
 def both_views(confidence: float) -> None:
     """What the detector sees, and beside it what a network for single digits makes of the same picture."""
     detector, reader = shared.load(DETECTOR.name).result(), shared.load(WITHOUT.name).result()
-    boxes = pieces = None
+    found = boxes = pieces = None
     notes = ("&nbsp;", "&nbsp;")
     if state.scene is not None:
         started = time.perf_counter()
-        boxes = detector.detect(state.scene).above(confidence)
+        found = detector.detect(state.scene)
         detected = time.perf_counter()
+        boxes = found.above(confidence)
         pieces = reader.read_pieces(state.scene)
         read = time.perf_counter()
         whole = shared.ask(WITHOUT, drawing.normalise(state.scene))
@@ -125,7 +126,7 @@ def both_views(confidence: float) -> None:
         card(WITHOUT, "scene_pieces", state.scene, pieces, notes[1])
     if state.scene_truth:
         st.markdown(f"True digits: **{state.scene_truth}**")
-    elif boxes and boxes.reading != pieces.reading:
+    if found and len(found.above(0.5).labels) != len(pieces.labels):
         st.markdown("Pieces and boxes differ: digits that touch are one piece, a digit in two strokes is two.")
 
 
@@ -140,8 +141,7 @@ def several_digits() -> None:
         st.button("Random test scene", icon=":material/casino:", on_click=random_scene)
         with st.popover("A number on paper", icon=":material/photo_camera:"):
             st.file_uploader("Picture of a number", key="scene_file", on_change=picture_chosen, args=("scene_file",))
-            if shared.camera_allowed(st.context.url) and st.toggle("Use the camera", key="scene_camera"):
-                st.camera_input("A number", key="scene_photo", on_change=picture_chosen, args=("scene_photo",))
+            shared.camera("A number on plain paper", "scene_photo", picture_chosen)
         confidence = st.slider(
             "Confidence", 0.05, 0.95, 0.5, 0.05, width=300, help="Boxes that the detector is less sure of are left out."
         )

@@ -6,6 +6,7 @@ import io
 import os
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from html import escape
@@ -36,14 +37,14 @@ BLANK = "–"  # the answer to a blank canvas
 POLL = 0.1  # seconds between looks at what is still loading
 HEAD_START = 1.0  # seconds: the first screen comes first
 
-_loading: dict[tuple[str, float], Future["Classifier"]] = {}  # for all visitors
+_loading: dict[tuple[str | float, ...], Future["Classifier"]] = {}  # for all visitors
 _starting = threading.Lock()
 
 
 def load(name: str) -> Future["Classifier"]:
-    """A shipped network, loading in a thread of its own: once for all visitors, and again if its file has changed."""
-    file = atelier.MODELS[name].checkpoint
-    key = (name, file.stat().st_mtime if file.is_file() else 0.0)
+    """A shipped network, loading in a thread of its own: once for all visitors, and again if its files have changed."""
+    spec = atelier.MODELS[name]
+    key = (name, *(file.stat().st_mtime if file.is_file() else 0.0 for file in (spec.checkpoint, spec.backbone)))
     with _starting:
         if key not in _loading:
             _loading[key] = Future()
@@ -152,6 +153,17 @@ def camera_allowed(url: str | None) -> bool:
     return address.scheme == "https" or address.hostname in ("localhost", "127.0.0.1", "::1")
 
 
+def camera(label: str, key: str, on_change: Callable[[str], None]) -> None:
+    """A photo on request, or why there can be none; `on_change` is called with the photo's key."""
+    if not camera_allowed(st.context.url):
+        st.info(
+            "Browsers lend the camera only to pages on this computer or over HTTPS. Take the photo with the camera's "
+            "own app and choose the file above."
+        )
+    elif st.toggle("Use the camera", key=f"{key}_wanted"):
+        st.camera_input(label, key=key, on_change=on_change, args=(key,))
+
+
 # Cards: light HTML, because five charts would take longer to draw than the networks take to answer. ------------------
 
 STYLE = """<style>
@@ -170,6 +182,7 @@ STYLE = """<style>
   .st-key-draw_canvas { zoom: 0.8; }
   .st-key-scene_canvas { zoom: 0.4; }
 }
+@media (max-width: 388px) { .st-key-draw_canvas { zoom: 0.64; } .st-key-scene_canvas { zoom: 0.32; } }
 </style>"""
 
 

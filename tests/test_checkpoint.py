@@ -50,6 +50,10 @@ FOREIGN = {
         rewritten({"__metadata__": {"card": json.dumps({"format": checkpoint.FORMAT, "version": 99})}}),
         "newer version",
     ),
+    "a version that is none": (
+        rewritten({"__metadata__": {"card": json.dumps({"format": checkpoint.FORMAT, "version": "2"})}}),
+        "damaged model card",
+    ),
     "bytes added": (
         rewritten({"__metadata__": {"card": json.dumps({"format": checkpoint.FORMAT, "version": 1})}}, b"more"),
         "cut off",

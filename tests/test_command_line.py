@@ -75,6 +75,10 @@ def test_a_killed_run_is_interrupted_and_resumes_where_it_stood(tmp_path):
     assert killed.status()[0] == "done"
     assert killed.read("result.json")["accuracy"] == whole.read("result.json")["accuracy"]
     assert [e["loss"] for e in killed.metrics()] == [e["loss"] for e in whole.metrics()]
+    for other in (["train", "vit"], ["pretrain", "alexnet"]):
+        refused = atelier_command(*other, "--resume", killed.id, "--runs", tmp_path)
+        assert "trains cnn, not" in refused.stderr
+    assert killed.status()[0] == "done"
     again = atelier_command("train", "cnn", "--resume", killed.id, "--runs", tmp_path)
     assert again.returncode == 0  # nothing left to do, nothing broken
 
@@ -133,6 +137,7 @@ REFUSED = [
     (["train", "cnn", "--resume", "yesterday"], "no run 'yesterday'"),
     (["train", "cnn", "--backbone", "none"], "CNN cannot be changed in backbone"),
     (["train", "alexnet", "--imagenet-file", "README.md"], "is not torchvision's"),
+    (["train", "alexnet", "--imagenet-file", "README.md", "--backbone", "none"], "goes with --backbone imagenet"),
     (["pretrain", "alexnet", "--fonts", "atelier"], "too few fonts"),
 ]
 

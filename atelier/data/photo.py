@@ -16,6 +16,7 @@ from atelier.data.drawing import SIZE, normalise
 
 MEGAPIXELS = 40  # more are refused, before they are unpacked
 WORKING_SIZE = 640  # pixels: the longer side is brought to this before ink is sought
+ENOUGH = (2 * WORKING_SIZE, 2 * WORKING_SIZE)  # pixels: larger pictures are made smaller before arithmetic
 WIDEST_STROKE = 160  # pixels, at that size
 CONTRAST = 16  # grey levels of 255 by which ink must stand out from its paper
 
@@ -78,12 +79,15 @@ def _open(content: bytes) -> np.ndarray:
         picture = ImageOps.exif_transpose(picture)
         if picture.has_transparency_data:
             picture = picture.convert("LA")
+            picture.thumbnail(ENOUGH)
             ink, opacity = (np.asarray(channel, dtype=float) for channel in picture.split())
             ground = 255.0 if (ink * opacity).sum() < 127 * opacity.sum() else 0.0
             gray = ink * opacity / 255 + ground * (1 - opacity / 255)
             return gray.round().astype(np.uint8)
         if picture.mode.startswith(("I", "F")):  # 16 bits and more: stretch to 8
-            deep = np.asarray(picture, dtype=float)
+            picture = picture.convert("F")
+            picture.thumbnail(ENOUGH)
+            deep = np.asarray(picture)
             return ((deep - deep.min()) * (255 / max(np.ptp(deep), 1))).astype(np.uint8)
         return np.asarray(picture.convert("L"))
     except Image.DecompressionBombError:

@@ -166,7 +166,13 @@ def share_out(count: int, rng: np.random.Generator) -> Iterator[slice]:
 
 
 def random_scene(split: str, rng: np.random.Generator, digits: int | None = None) -> Scene:
-    """A scene of digits drawn from a split (see `mnist.load`); `digits` of them, or 1 to MOST_DIGITS."""
+    """A scene of digits drawn from a split (see `mnist.load`); `digits` of them, or 1 to MOST_DIGITS.
+
+    Raises:
+        ValueError: for more than MOST_DIGITS, which might find no place.
+    """
+    if digits is not None and not 0 <= digits <= MOST_DIGITS:
+        raise ValueError(f"A scene holds 0 to {MOST_DIGITS} digits, not {digits}.")
     images, labels = mnist.load(split)
     chosen = rng.integers(len(images), size=rng.integers(1, MOST_DIGITS + 1) if digits is None else digits)
     while True:

@@ -4,7 +4,7 @@ The architectures are torchvision's `features`. Their weights come from one of t
 
     glyphs      letters of many scripts, no digits: pretrained by this project, shipped, needs no network
     imagenet    photographs: torchvision's IMAGENET1K_V1, downloaded once into PyTorch's hub cache
-    none        random: no file, the network keeps the weights it is built with
+    none        random: no file, the network begins with new weights
 
 Of torchvision's files, most is the classifier for the thousand classes of ImageNet. Only the convolutions are kept, in
 half precision: 29 of 528 MB for VGG16, 5 of 233 MB for AlexNet.

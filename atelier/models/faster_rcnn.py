@@ -26,7 +26,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
-SHORT_SIDE, LONG_SIDE = 112, 448  # pixels: scenes are scaled to this
+from atelier.data.scenes import SHORT_SIDE
+
+LONG_SIDE = 4 * SHORT_SIDE  # pixels: scenes are scaled to SHORT_SIDE, unless they are longer then
 STRIDE = 4  # pixels from one place of the map to the next
 ENLARGED = 72  # pixels: a single digit of 28 x 28 is enlarged, so that its ink is as large as most digits in scenes
 ROI = 7  # height and width of the grid that RoIAlign cuts out
@@ -54,7 +56,7 @@ class FasterRCNN(nn.Module):
             Backbone(config.channels),
             min_size=SHORT_SIDE,
             max_size=LONG_SIDE,
-            image_mean=[0.1],
+            image_mean=[0.1],  # about those of scenes
             image_std=[0.3],
             size_divisible=STRIDE,
             rpn_anchor_generator=AnchorGenerator((config.anchor_sizes,), (config.anchor_shapes,)),
@@ -66,7 +68,7 @@ class FasterRCNN(nn.Module):
             box_roi_pool=MultiScaleRoIAlign(["0"], output_size=ROI, sampling_ratio=2),
             box_head=TwoMLPHead(config.channels * ROI**2, config.hidden),
             box_predictor=FastRCNNPredictor(config.hidden, num_classes=1 + 10),  # background first, then ten digits
-            box_batch_size_per_image=32,  # proposals a picture that the box head's loss looks at,
+            box_batch_size_per_image=32,  # proposals a picture that the box head's loss looks at
             box_positive_fraction=0.5,  # up to half of them on digits
             box_nms_thresh=OVERLAP,
         )
@@ -100,18 +102,19 @@ class FasterRCNN(nn.Module):
         """
         roi_heads, size = self.detector.roi_heads, (pictures.shape[2], pictures.shape[3])
         normalised = self.detector.transform.normalize(pictures)
-        # As torchvision does it: where the map's places are not whole strides apart, anchors lie at wrong ones.
+        # torchvision takes picture size // map size for the anchors' stride, hence whole strides, as in its transform.
         padded = F.pad(normalised, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
         images = ImageList(padded, [size] * len(pictures))
         features = {"0": self.detector.backbone(images.tensors)}  # (N, C, H / 4, W / 4)
         proposals, _ = self.detector.rpn(images, features)
         regions = roi_heads.box_roi_pool(features, proposals, images.image_sizes)  # (sum of R, C, 7, 7)
         class_logits, deltas = roi_heads.box_predictor(roi_heads.box_head(regions))
-        boxes = clip_boxes_to_image(roi_heads.box_coder.decode(deltas, proposals), size)
+        boxes = roi_heads.box_coder.decode(deltas, proposals).reshape(-1, class_logits.shape[1], 4)
+        boxes = clip_boxes_to_image(boxes, size)
         counts = [len(part) for part in proposals]
         return list(zip(proposals, class_logits.split(counts), boxes.split(counts), strict=True))
 
-    def detect(self, picture: Tensor, threshold: float = 0.05) -> tuple[Tensor, Tensor]:
+    def detect(self, picture: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         """The digits in a picture.
 
         Args:

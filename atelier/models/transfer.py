@@ -1,9 +1,9 @@
 """VGG16 and AlexNet, fine-tuned: networks that have learnt to see elsewhere are taught to read digits.
 
-Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks" (NeurIPS; older
-than its arXiv namesakes); Simonyan and Zisserman 2014, "Very deep convolutional networks for large-scale image
-recognition" (arXiv:1409.1556). How far features carry over from one task to another: Yosinski et al. 2014
-(arXiv:1411.1792).
+Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks" (NeurIPS); with
+torchvision, in the slimmer form of Krizhevsky 2014 (arXiv:1404.5997). Simonyan and Zisserman 2014, "Very deep
+convolutional networks for large-scale image recognition" (arXiv:1409.1556). How far features carry over from one task
+to another: Yosinski et al. 2014 (arXiv:1411.1792).
 
 The convolutions are torchvision's own, with weights from `backbones.py`. They fall into two parts:
 

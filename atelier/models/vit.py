@@ -36,7 +36,7 @@ class ViTConfig:
             raise ValueError(f"Patches of {self.patch_size} pixels do not tile {IMAGE_SIZE}: choose 2, 4, 7 or 14.")
         if self.dim < 4 or self.dim % 4:
             raise ValueError(
-                f"A width of {self.dim} numbers does not hold four groups of waves: choose a multiple of 4."
+                f"A width of {self.dim} does not hold sine and cosine of row and of column: choose a multiple of 4."
             )
         if self.heads < 1 or self.dim % self.heads:
             raise ValueError(
@@ -115,12 +115,13 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """`(N, T, D)` to the collected `(N, T, D)` and the weights `(N, H, T, T)`, whose rows sum to 1."""
-        n, t, d = tokens.shape
-        q, k, v = self.qkv(tokens).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)  # (N, H, T, d)
-        similarity = q @ k.transpose(-2, -1) / (d // self.heads) ** 0.5  # (N, H, T, T)
+        n, t, dim = tokens.shape
+        d = dim // self.heads
+        q, k, v = self.qkv(tokens).view(n, t, 3, self.heads, d).permute(2, 0, 3, 1, 4)  # (N, H, T, d) each
+        similarity = q @ k.transpose(-2, -1) / d**0.5  # (N, H, T, T)
         weights = similarity.softmax(dim=-1)
         collected = weights @ v  # (N, H, T, d)
-        return self.out(collected.transpose(1, 2).reshape(n, t, d)), weights
+        return self.out(collected.transpose(1, 2).reshape(n, t, dim)), weights
 
 
 def sine_cosine_positions(side: int, dim: int) -> Tensor:
@@ -130,10 +131,11 @@ def sine_cosine_positions(side: int, dim: int) -> Tensor:
     Returns:
         `float[side * side, dim]` in [-0.5, 0.5], places as one reads.
     """
-    rates = 100.0 ** -(torch.arange(dim // 4) / (dim // 4))
+    rates = 100.0 ** -(torch.arange(dim // 4) / (dim // 4))  # radians a place: from 1 down to 1 / 100, for waves
+    # from 6 places long to far longer than a row
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     angles = torch.cat([place.reshape(-1, 1) * rates for place in (row, column)], dim=1)  # (P, D / 2)
-    return 0.5 * torch.cat([angles.sin(), angles.cos()], dim=1)
+    return 0.5 * torch.cat([angles.sin(), angles.cos()], dim=1)  # no louder than the patches' own tokens
 
 
 def patchify(pictures: Tensor, patch_size: int) -> Tensor:

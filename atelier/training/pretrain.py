@@ -12,7 +12,6 @@ import copy
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atelier import checkpoint
 from atelier.data.glyphs import Glyphs
-from atelier.models import backbones
 from atelier.models.transfer import AlexNetConfig, VGG16Config, load_features, to_pictures
 from atelier.training.loop import Event, Session, load_weights
 from atelier.training.recipe import Recipe
@@ -33,6 +31,7 @@ RECIPES = {
     "vgg16": Recipe(epochs=7, learning_rate=2e-3, label_smoothing=0.1),
     "alexnet": Recipe(epochs=30, learning_rate=2e-3, label_smoothing=0.1),
 }
+BACKBONE = "backbone.safetensors"  # in the run's folder
 INPUT_SIZES = {"vgg16": VGG16Config().input_size, "alexnet": AlexNetConfig().input_size}
 
 
@@ -88,18 +87,19 @@ def new_config(architecture: str, glyphs: Glyphs, epochs: int | None, device: st
     }
 
 
-def pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs, folder: Path = backbones.BACKBONES) -> Iterator[Event]:
-    """Train on letters from where `run` stands to its end, and write the backbone's file into `folder`.
+def pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs) -> Iterator[Event]:
+    """Train on letters from where `run` stands to its end, and leave the backbone's file in its folder. Networks build
+    on it once it lies in `backbones.BACKBONES` under the architecture's name.
 
     Raises:
         RunError: if the fonts here draw other letters than those that the run began with; else as `attended`.
     """
     if _fingerprint(glyphs) != config["data"]:
         raise RunError(f"The fonts here draw other letters than those that run {run.id} began with. Start a new run.")
-    return attended(config, run, _pretrain(config, run, glyphs, folder))
+    return attended(config, run, _pretrain(config, run, glyphs))
 
 
-def _pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs, folder: Path) -> Iterator[Event]:
+def _pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs) -> Iterator[Event]:
     recipe = read_recipe(config)
     fabric = Fabric(accelerator=config["device"], devices=1, precision=config["precision"])
     torch.manual_seed(recipe.seed)
@@ -119,9 +119,7 @@ def _pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs, folder: Path) ->
         "fonts": glyphs.fonts,
         **{key: best[key] for key in ("recipe", "device_name", "versions", "data", "validation_accuracy", "seconds")},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{card['model']}.safetensors"
-    checkpoint.save(file, halved(session.network.folded()), card)
+    checkpoint.save(run.path(BACKBONE), halved(session.network.folded()), card)
 
 
 def _fingerprint(glyphs: Glyphs) -> str:

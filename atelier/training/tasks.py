@@ -112,8 +112,7 @@ class Detection(Classification):
         pictures, targets = [], []
         for scene in place((255 * digits[:, 0]).byte().cpu().numpy(), labels.cpu().numpy()):
             pictures.append(torch.from_numpy(scene.picture).to(device).unsqueeze(0).float() / 255)
-            boxes, digits_here = torch.from_numpy(scene.boxes), torch.from_numpy(scene.labels)
-            targets.append({"boxes": boxes.to(device), "labels": 1 + digits_here.to(device)})  # 0 is background
+            targets.append({name: tensor.to(device) for name, tensor in target(scene).items()})
         return sum(model.losses(pictures, targets).values()), watched.float().mean()
 
 
@@ -122,6 +121,12 @@ def place(images: np.ndarray, labels: np.ndarray) -> list[scenes.Scene]:
     rng = np.random.default_rng(int(torch.randint(2**62, ())))  # so that torch's random state decides all
     aspect = rng.choice(scenes.ASPECTS, p=scenes.SHARES)
     return [scenes.compose(images[part], labels[part], aspect, rng) for part in scenes.share_out(len(images), rng)]
+
+
+def target(scene: scenes.Scene) -> dict[str, Tensor]:
+    """What torchvision's detectors are to find: `boxes float32[K, 4]` in pixels, and `labels int64[K]`, digits counted
+    from 1, for 0 is background."""
+    return {"boxes": torch.from_numpy(scene.boxes), "labels": 1 + torch.from_numpy(scene.labels)}
 
 
 def task_of(network: nn.Module) -> type[Classification]:

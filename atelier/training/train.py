@@ -48,11 +48,16 @@ def circumstances(recipe: Recipe, device: str) -> dict[str, Any]:
     return {
         "recipe": asdict(recipe),
         "device": place.type,
-        "device_name": torch.cuda.get_device_name() if place.type == "cuda" else f"{os.cpu_count()} CPU cores",
+        "device_name": torch.cuda.get_device_name() if place.type == "cuda" else _cores(),
         "precision": pick_precision(recipe.precision, place),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("torch", "torchvision", "lightning-fabric")},
     }
+
+
+def _cores() -> str:
+    count = torch.get_num_threads()
+    return f"{count} CPU core{'s' if count > 1 else ''}"
 
 
 def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Iterator[Event]:

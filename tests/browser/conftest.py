@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory) -> Iterator[str]:
-    yield from serve(ROOT / "app.py", tmp_path_factory.mktemp("server"))
+    yield from (server.address for server in serve(ROOT / "app.py", tmp_path_factory.mktemp("server")))
 
 
 @pytest.fixture

@@ -58,3 +58,9 @@ def press(page: Page, name: str) -> None:
     """Press one of the page's own buttons (the canvas has some of the same names), and look up again."""
     page.get_by_test_id("stButton").get_by_role("button", name=name).click()
     page.wait_for_timeout(300)
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing on the page is wider than the window: the page's main part, which scrolls up and down, would then
+    scroll sideways, too."""
+    return page.get_by_test_id("stMain").evaluate("main => main.scrollWidth <= main.clientWidth")

@@ -6,13 +6,26 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def serve(script: Path, folder: Path) -> Iterator[str]:
-    """Run a Streamlit script on a free port; yields its address."""
+@dataclass(frozen=True)
+class Server:
+    address: str
+    process: int
+
+    def peak_memory(self) -> int:
+        """The most that it has used so far, in bytes; 0 where the system does not tell."""
+        status = Path(f"/proc/{self.process}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def serve(script: Path, folder: Path) -> Iterator[Server]:
+    """Run a Streamlit script on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -26,7 +39,7 @@ def serve(script: Path, folder: Path) -> Iterator[str]:
                 break
             except OSError:
                 time.sleep(0.1)
-        yield address
+        yield Server(address, server.pid)
         server.terminate()
     log.seek(0)
     content = log.read()

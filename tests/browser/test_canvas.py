@@ -9,7 +9,7 @@ from server import serve
 
 @pytest.fixture
 def canvas_app(tmp_path):
-    yield from serve(Path(__file__).parent / "canvas_app.py", tmp_path)
+    yield from (server.address for server in serve(Path(__file__).parent / "canvas_app.py", tmp_path))
 
 
 def test_rasterise_draws_what_the_browser_draws(browser, canvas_app):

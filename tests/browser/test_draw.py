@@ -6,7 +6,7 @@ import json
 import statistics
 
 import pytest
-from person import answer, draw, drawing, press, ready, revision, wait_until
+from person import answer, draw, drawing, fits, press, ready, revision, wait_until
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -76,8 +76,7 @@ def test_undo_and_clear_by_touch(browser, app):
     assert answer(page) == "0"
     page.get_by_test_id("stButton").get_by_role("button", name="Clear").tap()
     wait_until(page, lambda: blank(page))
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= 390, "the page is wider than the phone"
+    assert fits(page), "the page is wider than the phone"
     context.close()
 
 

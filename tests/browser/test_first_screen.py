@@ -22,7 +22,7 @@ def test_the_first_screen_is_there_within_three_seconds(browser, fresh_app, path
     context = browser.new_context()
     page = context.new_page()
     started = time.monotonic()
-    page.goto(fresh_app + path)
+    page.goto(fresh_app.address + path)
     page.locator(".st-key-draw_canvas canvas.upper-canvas" if path else "text=The networks").first.wait_for()
     assert time.monotonic() - started < 3
     assert page.get_by_role("link", name="Draw", exact=True).is_visible()  # the app's own menu, also on a deep link
@@ -34,6 +34,7 @@ def test_the_first_screen_is_there_within_three_seconds(browser, fresh_app, path
         page.mouse.up()
         for name in MODELS:  # each appears when its own network is loaded
             page.locator(f".st-key-answer_{name}", has_text="1").wait_for(timeout=60_000)
+        assert fresh_app.peak_memory() < 1.5e9
     context.close()
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from person import drawing, press, ready, wait_until
+from person import drawing, fits, press, ready, wait_until
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -82,13 +82,13 @@ def test_a_number_on_paper_is_read(page, tmp_path):
     wait_until(page, lambda: sorted(reading(page)) == sorted(scene.reading))
 
 
-@pytest.mark.parametrize("width", [390, 700])
+@pytest.mark.parametrize("width", [320, 390, 700])
 def test_the_wide_canvas_fits_a_phone(browser, app, width):
     context = browser.new_context(viewport={"width": width, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(f"{app}/draw")
     ready(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert fits(page)
     write(page, "2026")
     wait_until(page, lambda: reading(page) == "2026")
     context.close()

@@ -1,9 +1,13 @@
+import hashlib
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atelier.data import mnist, scenes
+from atelier.training.tasks import target
 
 SETTINGS = settings(max_examples=150, deadline=None)
 
@@ -36,6 +40,10 @@ def test_targets_are_valid_for_torchvision(seed, count, aspect):
     assert (right - left >= 3).all()
     assert (bottom - top >= scenes.SMALLEST - 1).all()
     assert (np.diff(left) >= 0).all()
+    found = target(scene)
+    assert found.keys() == {"boxes", "labels"}
+    assert (found["boxes"].dtype, found["labels"].dtype) == (torch.float32, torch.int64)
+    assert found["labels"].tolist() == [1 + label for label in scene.labels]  # 0 is background
     outside = scene.picture.copy()
     for box in scene.boxes.astype(int):
         assert scene.picture[box[1] : box[3], box[0] : box[2]].max() > 100
@@ -63,13 +71,15 @@ def test_scenes_hold_one_to_six_digits_of_any_size_some_touching():
 
 
 def test_the_measuring_scenes_are_fixed_and_some_are_empty():
-    first = scenes.measuring_scenes(60)
-    scenes.measuring_scenes.cache_clear()
-    again = scenes.measuring_scenes(60)
-    assert all(
-        np.array_equal(a.picture, b.picture) and a.reading == b.reading for a, b in zip(first, again, strict=True)
-    )
-    assert any(len(scene.labels) == 0 and not scene.picture.any() for scene in first)
+    made = scenes.measuring_scenes(60)
+    digest = hashlib.sha256(b"".join(scene.boxes.tobytes() + scene.labels.tobytes() for scene in made))
+    assert digest.hexdigest()[:16] == "0fa80039a1db3ea7"
+    assert any(len(scene.labels) == 0 and not scene.picture.any() for scene in made)
+
+
+def test_more_digits_than_find_a_place_are_refused():
+    with pytest.raises(ValueError, match="0 to 6"):
+        scenes.random_scene("test", np.random.default_rng(0), digits=7)
 
 
 @pytest.mark.parametrize("count", [1, 59, 60])

@@ -1,6 +1,7 @@
 """Downloads are real: a server on 127.0.0.1 stands in for torchvision's, with files named after their own hash."""
 
 import contextlib
+import dataclasses
 import hashlib
 import http.server
 import itertools
@@ -13,9 +14,11 @@ import pytest
 import torch
 from torchvision import models
 
-from atelier import checkpoint
+from atelier import MODELS, checkpoint
+from atelier.classifier import Classifier
 from atelier.models import backbones
 from atelier.models.backbones import BackboneError
+from atelier.training.loop import weights
 
 # Filters × (channels × height × width) + biases, by hand from the papers' tables.
 ALEXNET = 64 * 3 * 121 + 192 * 64 * 25 + 384 * 192 * 9 + 256 * 384 * 9 + 256 * 256 * 9 + 64 + 192 + 384 + 256 + 256
@@ -163,6 +166,19 @@ def test_the_second_load_needs_no_network(server, convolutions):
     server.stop()
     second = backbones.load("alexnet", "imagenet")
     assert backbones.fingerprint(first) == backbones.fingerprint(second)
+    assert server.requests == 1
+
+
+def test_a_network_on_imagenet_weights_is_saved_and_loaded_like_any_other(server, convolutions, tmp_path):
+    network = MODELS["alexnet"].build({"backbone": "imagenet"}).eval()
+    assert torch.equal(network.features[0].weight, convolutions["0.weight"].half().float())
+    file = tmp_path / "tuned.safetensors"
+    checkpoint.save(file, weights(network), {"model": "alexnet", "config": dataclasses.asdict(network.config)})
+    again = Classifier.load(file, "cpu").network
+    assert again.config.fingerprint == backbones.fingerprint(backbones.load("alexnet", "imagenet"))
+    digits = torch.randint(256, (3, 28, 28), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(again(digits), network(digits))
     assert server.requests == 1
 
 

@@ -9,9 +9,10 @@ from atelier import MODELS
 from atelier.classifier import Classifier
 from atelier.data import mnist, scenes
 from atelier.models.faster_rcnn import ENLARGED, OVERLAP, FasterRCNN
+from atelier.training.tasks import target
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def network():
     torch.manual_seed(0)
     return FasterRCNN().eval()
@@ -71,11 +72,10 @@ def overlaps(boxes):
 
 def test_learns_from_scenes_and_from_an_empty_one(network):
     scene = scenes.random_scene("train", np.random.default_rng(0), digits=2)
-    empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
-    full = {"boxes": torch.tensor(scene.boxes), "labels": 1 + torch.tensor(scene.labels)}
+    empty = scenes.compose(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64), 1.0, np.random.default_rng(0))
     picture = torch.tensor(scene.picture)[None] / 255
     learner = FasterRCNN().train()
-    losses = learner.losses([picture, torch.zeros_like(picture)], [full, empty])
+    losses = learner.losses([picture, torch.zeros_like(picture)], [target(scene), target(empty)])
     assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
     sum(losses.values()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.parameters())
@@ -87,3 +87,10 @@ def test_an_empty_picture_has_an_answer_and_boxes_of_any_number(network):
     boxes, probabilities = network.detect(torch.zeros(1, 112, 300), threshold=1.0)
     assert boxes.shape == (0, 4)
     assert probabilities.shape == (0, 10)
+
+
+@torch.inference_mode()
+def test_weights_that_are_no_numbers_find_nothing(network):
+    next(network.parameters()).fill_(float("nan"))
+    assert network(torch.zeros(1, 28, 28, dtype=torch.uint8)).isnan().all()
+    assert network.detect(torch.zeros(1, 112, 112), threshold=0.5)[0].shape == (0, 4)

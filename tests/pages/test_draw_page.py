@@ -5,6 +5,7 @@ import pytest
 
 from atelier import MODELS, zoo
 from atelier.data import drawing, hands, mnist
+from atelier.models import backbones
 
 DRAWINGS = json.loads(hands.STROKES.read_text())
 SEVEN = next(d for d in DRAWINGS if d["hand"] == "a1" and d["label"] == 7)
@@ -146,3 +147,18 @@ def test_a_missing_checkpoint_is_said_on_its_card(draw, text, monkeypatch, tmp_p
     assert not draw.exception
     assert text(draw, "answer_cnn") == NOTHING
     assert any("no checkpoint cnn.safetensors" in html.value for html in draw.html)
+
+
+def test_a_missing_backbone_is_said_and_noticed_when_it_is_back(draw, text, monkeypatch, tmp_path):
+    shipped = MODELS["alexnet"].backbone
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(backbones, "BACKBONES", tmp_path / "backbones")
+    (tmp_path / "alexnet.safetensors").write_bytes((shipped.parent.parent / "alexnet.safetensors").read_bytes())
+    draw.session_state["strokes"] = canvas()
+    draw.run()
+    assert text(draw, "answer_alexnet") == NOTHING
+    assert any("glyphs backbone" in html.value and "copy it again" in html.value for html in draw.html)
+    (tmp_path / "backbones").mkdir()
+    MODELS["alexnet"].backbone.write_bytes(shipped.read_bytes())
+    draw.run()
+    assert text(draw, "answer_alexnet") == "7"

@@ -36,13 +36,14 @@ def test_folding_the_batch_norms_changes_no_answer(architecture):
 
 
 def test_a_pretraining_ends_with_a_backbone_that_fine_tuning_can_build_on(letters, tmp_path, monkeypatch):
-    monkeypatch.setattr(backbones, "BACKBONES", tmp_path / "backbones")
     config = pretrain.new_config("alexnet", letters, None, "cpu")
     run = Run.create(tmp_path, config)
-    events = list(pretrain.pretrain(config, run, letters, backbones.BACKBONES))
+    events = list(pretrain.pretrain(config, run, letters))
     assert [e.split for e in events] == ["train", "train", "train", "val"]
     assert run.status()[0] == "done"
-    card = checkpoint.read_card(backbones.BACKBONES / "alexnet.safetensors")
+    monkeypatch.setattr(backbones, "BACKBONES", tmp_path)
+    run.path(pretrain.BACKBONE).rename(tmp_path / "alexnet.safetensors")
+    card = checkpoint.read_card(tmp_path / "alexnet.safetensors")
     assert card["letters"] == "aбת"
     network = MODELS["alexnet"].build()
     assert isinstance(network, Transfer)
@@ -54,4 +55,4 @@ def test_other_letters_than_the_run_began_with_are_refused(letters, tmp_path):
     run = Run.create(tmp_path, config)
     other = Glyphs(255 - letters.images, letters.labels, letters.characters, letters.fonts)
     with pytest.raises(RunError, match="other letters"):
-        pretrain.pretrain(config, run, other, tmp_path)
+        pretrain.pretrain(config, run, other)

@@ -12,6 +12,7 @@ from atelier.data import mnist, scenes
 from atelier.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
 from atelier.training.loop import Session, fit
 from atelier.training.recipe import Recipe
+from atelier.training.tasks import FineTuning, target
 
 NETWORKS = {
     "alexnet": ({"backbone": "none"}, Recipe(epochs=4, batch_size=25, train_size=50, variations=2)),
@@ -62,8 +63,6 @@ def test_the_frozen_part_sees_each_copy_of_a_digit_once(data):
 
 
 def test_the_copies_of_a_digit_differ(data):
-    from atelier.training.tasks import FineTuning
-
     task = FineTuning(new_session("alexnet"), *data)
     copies = []
     for epoch in range(3):
@@ -80,13 +79,13 @@ def test_a_detector_learns_where_digits_are():
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     scene = scenes.random_scene("train", np.random.default_rng(5), digits=2)
     picture = torch.tensor(scene.picture).unsqueeze(0) / 255
-    target = {"boxes": torch.tensor(scene.boxes), "labels": 1 + torch.tensor(scene.labels)}
+    to_find = target(scene)
     for _ in range(100):
         optimizer.zero_grad()
-        sum(network.losses([picture, picture], [target, target]).values()).backward()
+        sum(network.losses([picture, picture], [to_find, to_find]).values()).backward()
         optimizer.step()
     with torch.inference_mode():
         boxes, probabilities = network.eval().detect(picture, threshold=0.5)
     order = boxes[:, 0].argsort()
     assert probabilities.argmax(1)[order].tolist() == scene.labels.tolist()
-    assert (boxes[order] - target["boxes"]).abs().max() < 8  # pixels
+    assert (boxes[order] - to_find["boxes"]).abs().max() < 8  # pixels
