@@ -46,7 +46,7 @@ class ModelSpec:
 _CNN = Recipe(epochs=20, optimizer="sgd", learning_rate=0.2, weight_decay=1e-3)
 _FASTER_RCNN = Recipe(epochs=5, batch_size=60, learning_rate=1e-3, precision="32-true")  # bfloat16 is slower here
 _ALEXNET = Recipe(epochs=12, learning_rate=1e-3, variations=4)
-_VIT = Recipe(epochs=14, batch_size=100, optimizer="muon", learning_rate=3e-3, label_smoothing=0.05)
+_VIT = Recipe(epochs=28, batch_size=100, optimizer="muon", learning_rate=3e-3, label_smoothing=0.05)
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
