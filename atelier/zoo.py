@@ -45,6 +45,7 @@ class ModelSpec:
 
 _CNN = Recipe(epochs=20, optimizer="sgd", learning_rate=0.2, weight_decay=1e-3)
 _FASTER_RCNN = Recipe(epochs=5, batch_size=60, learning_rate=1e-3, precision="32-true")  # bfloat16 is slower here
+_VGG16 = Recipe(epochs=12, learning_rate=1e-3, variations=6)
 _ALEXNET = Recipe(epochs=12, learning_rate=1e-3, variations=4)
 _VIT = Recipe(epochs=28, batch_size=100, optimizer="muon", learning_rate=3e-3, label_smoothing=0.05)
 
@@ -70,6 +71,16 @@ MODELS: dict[str, ModelSpec] = {
             network="atelier.models.faster_rcnn:FasterRCNN",
             config="FasterRCNNConfig",
             presets={"demo": replace(_FASTER_RCNN, epochs=1, train_size=6_000), "full": _FASTER_RCNN},
+        ),
+        ModelSpec(
+            name="vgg16",
+            title="VGG16",
+            colour="#009E73",
+            idea="Thirteen layers of small filters that have learnt to see on letters. Only the last learns digits.",
+            paper="Simonyan and Zisserman 2014, Very deep convolutional networks (arXiv:1409.1556)",
+            network="atelier.models.transfer:VGG16",
+            config="VGG16Config",
+            presets={"demo": replace(_VGG16, epochs=8, train_size=10_000, variations=2), "full": _VGG16},
         ),
         ModelSpec(
             name="alexnet",

@@ -37,7 +37,7 @@ class TransferConfig:
 
 @dataclass(frozen=True)
 class VGG16Config(TransferConfig):
-    input_size: int = 32
+    input_size: int = 48
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atelier import checkpoint
 from atelier.data.glyphs import Glyphs
-from atelier.models.transfer import AlexNetConfig, VGG16Config, load_features, to_pictures
+from atelier.models.transfer import load_features, to_pictures
 from atelier.training.loop import Event, Session, load_weights
 from atelier.training.recipe import Recipe
 from atelier.training.runs import Run, RunError
@@ -32,7 +32,7 @@ RECIPES = {
     "alexnet": Recipe(epochs=30, learning_rate=2e-3, label_smoothing=0.1),
 }
 BACKBONE = "backbone.safetensors"  # in the run's folder
-INPUT_SIZES = {"vgg16": VGG16Config().input_size, "alexnet": AlexNetConfig().input_size}
+INPUT_SIZES = {"vgg16": 32, "alexnet": 64}  # pixels
 
 
 class LetterNetwork(nn.Module):
