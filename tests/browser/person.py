@@ -25,7 +25,10 @@ def drawing(hand: str, label: int) -> list[list[list[float]]]:
 def draw(page: Page, strokes: list[list[list[float]]]) -> None:
     """Draw strokes, given in canvas pixels, with the mouse, and wait until they have been read."""
     before = revision(page)
-    box = page.locator(".st-key-draw_canvas canvas.upper-canvas").bounding_box()
+    surface = page.locator(".st-key-draw_canvas canvas.upper-canvas")
+    surface.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    box = surface.bounding_box()
     scale = box["width"] / CANVAS
     for stroke in strokes:
         page.mouse.move(box["x"] + stroke[0][0] * scale, box["y"] + stroke[0][1] * scale)
