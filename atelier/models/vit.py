@@ -131,11 +131,10 @@ def sine_cosine_positions(side: int, dim: int) -> Tensor:
     Returns:
         `float[side * side, dim]` in [-0.5, 0.5], places as one reads.
     """
-    rates = 100.0 ** -(torch.arange(dim // 4) / (dim // 4))  # radians a place: from 1 down to 1 / 100, for waves
-    # from 6 places long to far longer than a row
+    rates = 100.0 ** -(torch.arange(dim // 4) / (dim // 4))  # radians a place, from 1 down to about 1 / 100
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     angles = torch.cat([place.reshape(-1, 1) * rates for place in (row, column)], dim=1)  # (P, D / 2)
-    return 0.5 * torch.cat([angles.sin(), angles.cos()], dim=1)  # no louder than the patches' own tokens
+    return 0.5 * torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def patchify(pictures: Tensor, patch_size: int) -> Tensor:
