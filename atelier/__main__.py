@@ -1,6 +1,7 @@
 """The command line: `python -m atelier train | evaluate | predict | pretrain | bench`. Each says more with `--help`."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -14,11 +15,13 @@ from atelier.checkpoint import CheckpointError
 from atelier.data.glyphs import GlyphError
 from atelier.data.mnist import DamagedDataError
 from atelier.data.photo import PhotoError, read_digit
+from atelier.training.jobs import Asked, attended, be_polite
 from atelier.training.recipe import PRECISIONS, RecipeError
-from atelier.training.runs import RUNS, Run, RunError
+from atelier.training.runs import RUNS, Run, RunError, read_recipe
+from atelier.training.tensorboard import check_installed, logged
 
 if TYPE_CHECKING:
-    from atelier.training.loop import Event
+    from atelier.training.loop import Event, Preparation
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--imagenet-file", type=Path, metavar="FILE", help="torchvision's file, if there is no network")
     train.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made (default: %(default)s)")
     train.add_argument("--resume", metavar="ID", help="continue this run as it was started")
+    train.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files into the run")
+    train.add_argument("--in-background", action="store_true", help="let other processes go first")
     train.set_defaults(run_command=run_train)
 
     evaluate = commands.add_parser("evaluate", help="measure networks on the test digits and on other hands")
@@ -75,46 +80,82 @@ def build_parser() -> argparse.ArgumentParser:
     pretrain.set_defaults(run_command=run_pretrain)
 
     bench = commands.add_parser("bench", help="measure this machine")
-    bench.add_argument("what", choices=("latency",), help="latency: milliseconds for one digit, of each network")
-    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    bench.add_argument("--json", action="store_true")
-    bench.set_defaults(run_command=run_bench)
+    measures = bench.add_subparsers(required=True, metavar="what")
+
+    latency = measures.add_parser("latency", help="milliseconds for one digit, of each network")
+    latency.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    latency.add_argument("--json", action="store_true")
+    latency.set_defaults(run_command=run_bench_latency)
+
+    training = measures.add_parser(
+        "train",
+        help="how long training takes, and how much longer PyTorch's own MNIST example",
+        description="Measure how long training takes: our CNN and PyTorch's own MNIST example until they read 99.0% "
+        "of the validation digits, then the demo and the full recipe of networks. On two cores, the CNN alone takes "
+        "about 20 minutes, most of them the example's; all five take about five hours.",
+    )
+    training.add_argument("--networks", nargs="+", choices=(*MODELS, "all"), default=["cnn"], metavar="MODEL",
+                          help=f"any of {', '.join(MODELS)}, or all (default: cnn)")  # fmt: skip
+    training.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    training.add_argument("--repeats", type=int, default=3, help="medians are of so many (default: %(default)s)")
+    training.add_argument("--csv", type=Path, default=RUNS / "bench-train.csv", metavar="FILE",
+                          help="where each measurement is appended (default: %(default)s)")  # fmt: skip
+    training.set_defaults(run_command=run_bench_train)
+
+    throughput = measures.add_parser("throughput", help="digits a second, for the times that the Train page estimates")
+    throughput.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    throughput.set_defaults(run_command=run_bench_throughput)
     return parser
 
 
 def run_train(options: argparse.Namespace) -> None:
-    from atelier.training.train import new_config, read_recipe, train
-
     writes = int(os.environ.get("RANK", 0)) == 0  # of the processes of a torchrun launch, the first
+    if options.tensorboard:
+        check_installed()
+    if options.in_background:
+        be_polite()
     if options.resume:
         run, config = reopen(options, options.model)
     else:
-        asked = {name: getattr(options, name) for name in ("epochs", "train_size", "seed", "precision")}
-        recipe = replace(
-            MODELS[options.model].presets[options.preset], **{k: v for k, v in asked.items() if v is not None}
-        )
-        backbone = options.backbone
-        if options.imagenet_file:
-            from atelier.models.backbones import import_imagenet
-
-            if backbone not in (None, "imagenet"):
-                raise RecipeError(f"--imagenet-file goes with --backbone imagenet, not {backbone}.")
-            import_imagenet(options.model, options.imagenet_file)
-            backbone = "imagenet"
-        network = {"backbone": backbone} if backbone else {}
-        config = new_config(options.model, recipe, options.device, network)
+        config = asked_config(options)
         run = Run.create(options.runs, config) if writes else None
     if writes:
         print(run.id, flush=True)
 
-    show_progress(train(config, run, writes), read_recipe(config).epochs, writes)
+    def events() -> Iterator["Event | Preparation"]:  # imports PyTorch, which takes seconds, when it is this run's turn
+        from atelier.training.train import train
+
+        return train(config, run, writes)
+
+    attentive = attended(run, config["device"], events) if writes else events()
+    if options.tensorboard and writes:
+        attentive = logged(attentive, run.folder)
+    with contextlib.suppress(Asked):
+        show_progress(attentive, config["recipe"]["epochs"], writes)
+
+
+def asked_config(options: argparse.Namespace) -> dict[str, Any]:
+    """The config of a new run as the command line asks for it."""
+    from atelier.training.train import new_config
+
+    asked = {name: getattr(options, name) for name in ("epochs", "train_size", "seed", "precision")}
+    preset = MODELS[options.model].presets[options.preset]
+    recipe = replace(preset, **{name: value for name, value in asked.items() if value is not None})
+    backbone = options.backbone
+    if options.imagenet_file:
+        from atelier.models.backbones import import_imagenet
+
+        if backbone not in (None, "imagenet"):
+            raise RecipeError(f"--imagenet-file goes with --backbone imagenet, not {backbone}.")
+        import_imagenet(options.model, options.imagenet_file)
+        backbone = "imagenet"
+    return new_config(options.model, recipe, options.device, {"backbone": backbone} if backbone else {})
 
 
 def run_pretrain(options: argparse.Namespace) -> None:
     from atelier.data import glyphs
     from atelier.training.devices import pick_device
     from atelier.training.pretrain import BACKBONE, new_config, pretrain
-    from atelier.training.train import read_recipe
 
     run, config = reopen(options, f"{options.model}-backbone") if options.resume else (None, {})
     pick_device(options.device)  # what cannot be done is said before letters are drawn for minutes
@@ -140,11 +181,16 @@ def reopen(options: argparse.Namespace, model: str) -> tuple[Run, dict[str, Any]
     return run, config
 
 
-def show_progress(events: Iterator["Event"], epochs: int, writes: bool = True) -> None:
+def show_progress(events: Iterator["Event | Preparation"], epochs: int, writes: bool = True) -> None:
     from tqdm import tqdm
 
-    with tqdm(total=epochs, unit="epoch", disable=not writes, bar_format=PROGRESS) as bar:
+    from atelier.training.loop import Preparation
+
+    with tqdm(total=epochs, unit="epoch", disable=None if writes else True, bar_format=PROGRESS) as bar:
         for event in events:
+            if isinstance(event, Preparation):
+                bar.set_postfix_str(f"frozen features: {event.done:,} of {event.of:,} digits")
+                continue
             bar.update(event.epoch - bar.n)
             bar.set_postfix_str(f"{event.split} loss {event.loss:.3f}, accuracy {event.accuracy:.2%}")
             if event.split != "train" and writes:
@@ -183,7 +229,7 @@ def run_predict(options: argparse.Namespace) -> None:
             print(f"{name:12} {p.argmax()}  ({p.max():.1%})")
 
 
-def run_bench(options: argparse.Namespace) -> None:
+def run_bench_latency(options: argparse.Namespace) -> None:
     from atelier.evaluation.speed import latency
 
     milliseconds = {name: latency(load(name, options.device)) for name in MODELS}
@@ -193,6 +239,22 @@ def run_bench(options: argparse.Namespace) -> None:
     else:
         for name, value in milliseconds.items():
             print(f"{name:12} {value:6.1f} ms")
+
+
+def run_bench_train(options: argparse.Namespace) -> None:
+    from atelier.evaluation.training_speed import bench_training, table
+
+    networks = list(MODELS) if "all" in options.networks else options.networks
+    print(table(bench_training(networks, options.device, options.repeats, options.csv)))
+
+
+def run_bench_throughput(options: argparse.Namespace) -> None:
+    from atelier.evaluation.estimate import save_throughput
+    from atelier.evaluation.throughput import measure_throughput
+
+    throughput = measure_throughput(options.device)
+    save_throughput(throughput)
+    print(json.dumps(throughput, indent=1))
 
 
 if __name__ == "__main__":

@@ -55,16 +55,17 @@ def read_card(path: Path) -> dict[str, Any]:
                 raise CheckpointError(f"{name} is not a safetensors file, or it is damaged.")
             header = json.loads(file.read(header_size))
         ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        expected_size = 8 + header_size + max(ends, default=0)
         card = json.loads(header["__metadata__"]["card"])
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {name} here.") from None
     except KeyError:
         raise CheckpointError(f"{name} was not written by this project: it has no model card.") from None
-    except (OSError, struct.error, ValueError, TypeError, AttributeError) as error:
+    except (OSError, struct.error, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{name} is not a safetensors file, or it is damaged.") from None
-    if 8 + header_size + max(ends, default=0) != size:
+    if expected_size != size:
         raise CheckpointError(f"{name} is cut off: copy it again.")
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{name} was not written by this project: it has no model card.")

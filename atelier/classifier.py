@@ -1,6 +1,7 @@
 """A trained network behind the one interface that pages, notebooks and the command line use."""
 
 import os
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from atelier.data import scenes
 from atelier.models.faster_rcnn import LONG_SIDE, SHORT_SIDE, FasterRCNN
 from atelier.models.vit import ViT
 from atelier.training.devices import pick_device
-from atelier.training.loop import load_weights
+from atelier.training.loop import load_weights, weights
 from atelier.training.runs import RUNS
 from atelier.training.tasks import predict_logits
 from atelier.zoo import MODELS, ModelSpec
@@ -59,18 +60,22 @@ class Classifier:
     @classmethod
     def load(cls, source: str | os.PathLike, device: str = "auto") -> "Classifier":
         """See `atelier.load`."""
-        place = pick_device(device)
+        place, file = pick_device(device), Path(source).name
         tensors, card = checkpoint.load(find_checkpoint(source))
         name = card.get("model")
         if not isinstance(name, str) or name not in MODELS:
-            raise CheckpointError(f"This project has no network {name!r}; it has {', '.join(MODELS)}.")
+            raise CheckpointError(f"This project has no network {reprlib.repr(name)}; it has {', '.join(MODELS)}.")
         try:
             network = MODELS[name].build(card.get("config"))
             load_weights(network, tensors)
         except CheckpointError:  # of a backbone
             raise
-        except (TypeError, ValueError, RuntimeError):
-            raise CheckpointError(f"The weights in {source} do not fit the network {name} of this version.") from None
+        except ValueError as error:  # of sizes, see the networks' configs
+            raise CheckpointError(f"{file} asks for a network that cannot be built: {error}") from None
+        except (TypeError, RuntimeError):
+            raise CheckpointError(f"The weights in {file} do not fit the network {name} of this version.") from None
+        if not all(tensor.isfinite().all() for tensor in weights(network).values()):
+            raise CheckpointError(f"The weights in {file} hold values that are no numbers.")
         return cls(MODELS[name], network.to(place), card)
 
     @property

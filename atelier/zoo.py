@@ -43,11 +43,11 @@ class ModelSpec:
         return getattr(module, class_name)(getattr(module, self.config)(**(config or {})))
 
 
-_CNN = Recipe(epochs=20, optimizer="sgd", learning_rate=0.2, weight_decay=1e-3)
+_CNN = Recipe(epochs=15, optimizer="sgd", learning_rate=0.2, weight_decay=1e-3)
 _FASTER_RCNN = Recipe(epochs=5, batch_size=60, learning_rate=1e-3, precision="32-true")  # bfloat16 is slower here
 _VGG16 = Recipe(epochs=12, learning_rate=1e-3, variations=6)
 _ALEXNET = Recipe(epochs=12, learning_rate=1e-3, variations=4)
-_VIT = Recipe(epochs=28, batch_size=100, optimizer="muon", learning_rate=3e-3, label_smoothing=0.05)
+_VIT = Recipe(epochs=24, batch_size=200, optimizer="muon", learning_rate=4e-3, label_smoothing=0.05)
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -60,7 +60,7 @@ MODELS: dict[str, ModelSpec] = {
             paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
             network="atelier.models.cnn:CNN",
             config="CNNConfig",
-            presets={"demo": replace(_CNN, epochs=5), "full": _CNN},
+            presets={"demo": replace(_CNN, epochs=4), "full": _CNN},
         ),
         ModelSpec(
             name="faster_rcnn",
@@ -70,7 +70,10 @@ MODELS: dict[str, ModelSpec] = {
             paper="Ren et al. 2015, Faster R-CNN: Towards real-time object detection (arXiv:1506.01497)",
             network="atelier.models.faster_rcnn:FasterRCNN",
             config="FasterRCNNConfig",
-            presets={"demo": replace(_FASTER_RCNN, epochs=1, train_size=6_000), "full": _FASTER_RCNN},
+            presets={
+                "demo": replace(_FASTER_RCNN, epochs=4, train_size=1_500, batch_size=30, validation_size=1_000),
+                "full": _FASTER_RCNN,
+            },
         ),
         ModelSpec(
             name="vgg16",
@@ -100,7 +103,7 @@ MODELS: dict[str, ModelSpec] = {
             paper="Dosovitskiy et al. 2020, An image is worth 16x16 words (arXiv:2010.11929)",
             network="atelier.models.vit:ViT",
             config="ViTConfig",
-            presets={"demo": replace(_VIT, epochs=2, train_size=30_000), "full": _VIT},
+            presets={"demo": replace(_VIT, epochs=4, train_size=15_000, batch_size=100), "full": _VIT},
         ),
     )
 }

@@ -54,6 +54,10 @@ FOREIGN = {
         rewritten({"__metadata__": {"card": json.dumps({"format": checkpoint.FORMAT, "version": "2"})}}),
         "damaged model card",
     ),
+    "offsets that are texts": (rewritten({"weight": {"data_offsets": ["0", "4"]}}), "not a safetensors file"),
+    "one offset": (rewritten({"weight": {"data_offsets": [0]}}), "not a safetensors file"),
+    "a header of 100,000 brackets": (struct.pack("<Q", 100_000) + b"[" * 100_000, "not a safetensors file"),
+    "a card of 100,000 brackets": (rewritten({"__metadata__": {"card": "[" * 100_000}}), "not a safetensors file"),
     "bytes added": (
         rewritten({"__metadata__": {"card": json.dumps({"format": checkpoint.FORMAT, "version": 1})}}, b"more"),
         "cut off",

@@ -14,11 +14,11 @@ from scipy import ndimage
 
 from atelier.data import mnist
 from atelier.data.drawing import normalise
+from atelier.training.recipe import MOST_DIGITS
 
 SHORT_SIDE = 112  # pixels: every scene is this high or this wide
 ASPECTS = (1.0, 1.5, 2.0, 3.0, 4.0)  # width to height
 SHARES = (0.4, 0.2, 0.2, 0.1, 0.1)  # of scenes with each aspect in training: wide ones take longer
-MOST_DIGITS = 6
 SMALLEST = 20  # pixels, the height of a digit
 INK = 64  # of 255: brighter pixels belong to a digit
 MOST_COVERED = 0.3  # share of a digit's box that another's may cover
@@ -154,13 +154,13 @@ def pieces(picture: np.ndarray) -> list[tuple[Box, np.ndarray]]:
     return [(box, normalise(np.pad(ink, 1))) for box, ink in sorted(found, key=lambda piece: piece[0][0])]
 
 
-def share_out(count: int, rng: np.random.Generator) -> Iterator[slice]:
-    """Cut a row of `count` digits into scenes of 1 to MOST_DIGITS; now and then an empty scene in between."""
+def share_out(count: int, rng: np.random.Generator, most: int = MOST_DIGITS) -> Iterator[slice]:
+    """Cut a row of `count` digits into scenes of 1 to `most`; now and then an empty scene in between."""
     start = 0
     while start < count:
         if rng.random() < EMPTY:
             yield slice(start, start)
-        end = min(start + int(rng.integers(1, MOST_DIGITS + 1)), count)
+        end = min(start + int(rng.integers(1, most + 1)), count)
         yield slice(start, end)
         start = end
 

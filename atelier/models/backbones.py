@@ -68,6 +68,11 @@ def load(architecture: str, source: str) -> dict[str, Tensor]:
     raise BackboneError(f"There are no weights from {source!r} to load: choose glyphs or imagenet.")
 
 
+def is_here(architecture: str) -> bool:
+    """Whether "imagenet" weights load without a download."""
+    return _kept(architecture).exists() or (_cache() / _original_name(architecture)).exists()
+
+
 def fingerprint(tensors: dict[str, Tensor]) -> str:
     """Sixteen hexadecimal digits that name these weights: SHA-256 over names, types, shapes and bytes, in any order."""
     digest = hashlib.sha256()

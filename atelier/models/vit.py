@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from atelier.models.sizes import check_number
+
 IMAGE_SIZE = 28
 
 
@@ -32,18 +34,24 @@ class ViTConfig:
     dropout: float = 0.0  # share of what a block adds to a token that is silenced at random while training
 
     def __post_init__(self) -> None:
-        if self.patch_size < 1 or IMAGE_SIZE % self.patch_size:
-            raise ValueError(f"Patches of {self.patch_size} pixels do not tile {IMAGE_SIZE}: choose 2, 4, 7 or 14.")
-        if self.dim < 4 or self.dim % 4:
+        check_number("patch_size", self.patch_size, 1, IMAGE_SIZE)
+        check_number("dim", self.dim, 4, 384)
+        check_number("depth", self.depth, 1, 24)
+        check_number("heads", self.heads, 1, 16)
+        check_number("mlp_ratio", self.mlp_ratio, 1, 8)
+        check_number("dropout", self.dropout, 0, 0.99, whole=False)
+        if self.patch_size not in (2, 4, 7, 14):
+            raise ValueError(
+                f"Patches of {self.patch_size} pixels do not tile {IMAGE_SIZE} usefully: choose 2, 4, 7 or 14."
+            )
+        if self.dim % 4:
             raise ValueError(
                 f"A width of {self.dim} does not hold sine and cosine of row and of column: choose a multiple of 4."
             )
-        if self.heads < 1 or self.dim % self.heads:
+        if self.dim % self.heads:
             raise ValueError(
                 f"{self.heads} heads cannot share {self.dim} numbers equally: dim must be a multiple of heads."
             )
-        if self.depth < 1:
-            raise ValueError("A Vision Transformer needs at least 1 block.")
 
 
 class ViT(nn.Module):
@@ -68,8 +76,9 @@ class ViT(nn.Module):
         if digits.dtype == torch.uint8:
             digits = digits.unsqueeze(1).float() / 255  # (N, 1, 28, 28) in [0, 1]
         tokens = self.embedding(patchify(standardise(digits), self.config.patch_size))  # (N, P, D)
-        tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)  # (N, T, D)
-        tokens = tokens + self.positions
+        # What is added takes on the tokens' precision: in mixed precision they stay bfloat16, which is faster.
+        class_token = self.class_token.expand(len(tokens), -1, -1).to(tokens.dtype)
+        tokens = torch.cat([class_token, tokens], dim=1) + self.positions.to(tokens.dtype)  # (N, T, D)
         attention = []
         for block in self.blocks:
             tokens, weights = block(tokens)  # (N, T, D), (N, H, T, T)

@@ -3,6 +3,9 @@
     for event in fit(session, training, validation):
         print(event)
 
+Whoever listens may stop at any event, keep the session's `tensors` and `counters`, and go on from there later: the
+weights end up as if nothing had happened.
+
 What a batch means to a network is its task, see `tasks.py`.
 
 The data lie on the device as one tensor; a batch is picked and varied there, so no worker processes are needed (as in
@@ -13,6 +16,7 @@ under `torchrun` every process takes its own share of each batch.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -23,7 +27,11 @@ from atelier.training.recipe import Recipe, RecipeError
 from atelier.training.tasks import Digits, loss_and_accuracy, task_of
 
 EVENTS_PER_EPOCH = 20
+EVENT_SECONDS = 0.5  # a slow network is heard of sooner than after a twentieth of an epoch
 TRAINING_STATE = "training."  # names of tensors that only a resume needs begin with this
+
+
+Counts = tuple[tuple[int, ...], ...]  # ten rows of ten: how often each true digit (row) was read as which (column)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,15 @@ class Event:
     accuracy: float  # 0 to 1; while training, on augmented digits
     learning_rate: float
     images_per_second: float
+    confusion: Counts | None = None  # "val" and "test" only
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Features of the frozen part are being computed; see `tasks.FineTuning`."""
+
+    done: int  # digits
+    of: int
 
 
 class DivergedError(RuntimeError):
@@ -49,24 +66,15 @@ class Session:
 
     def __init__(self, network: nn.Module, recipe: Recipe, fabric: Fabric):
         self.network, self.recipe, self.fabric = network, recipe, fabric
-        self.step, self.seconds = 0, 0.0
+        self.step, self.epoch = 0, 0  # steps taken, epochs finished
+        self.seconds, self.clock = 0.0, 0.0
         self.steps_per_epoch = recipe.train_size // recipe.batch_size
         optimizers = new_optimizers(network, recipe)
-        self.schedules = [
-            torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, recipe.learning_rate, total_steps=recipe.epochs * self.steps_per_epoch
-            )
-            for optimizer in optimizers
-        ]
+        self.schedules = [new_schedule(optimizer, recipe, self.steps_per_epoch) for optimizer in optimizers]
         self.model, *self.optimizers = fabric.setup(network.to(memory_format=torch.channels_last), *optimizers)
         for method in ("losses", "see", "read"):  # several processes share what is learnt in these, too
             if hasattr(network, method):
                 self.model.mark_forward_method(method)
-
-    @property
-    def epoch(self) -> int:
-        """Epochs finished."""
-        return self.step // self.steps_per_epoch
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights by their own names; what else a resume needs under names that begin with TRAINING_STATE."""
@@ -84,6 +92,7 @@ class Session:
         """What a resume needs beside `tensors`: numbers and names that JSON can hold."""
         return {
             "step": self.step,
+            "epoch": self.epoch,
             "seconds": self.seconds,
             "schedules": [schedule.state_dict() for schedule in self.schedules],
             "optimizers": [optimizer.state_dict()["param_groups"] for optimizer in self.optimizers],
@@ -97,7 +106,7 @@ class Session:
             if name.startswith(f"{TRAINING_STATE}optimizer."):
                 number, index, slot = name.removeprefix(f"{TRAINING_STATE}optimizer.").split(".", 2)
                 slots[int(number)].setdefault(int(index), {})[slot] = tensor
-        self.step, self.seconds = counters["step"], counters["seconds"]
+        self.step, self.epoch, self.seconds = counters["step"], counters["epoch"], counters["seconds"]
         for number, (optimizer, schedule) in enumerate(zip(self.optimizers, self.schedules, strict=True)):
             schedule.load_state_dict(counters["schedules"][number])
             optimizer.load_state_dict({"state": slots[number], "param_groups": counters["optimizers"][number]})
@@ -105,15 +114,26 @@ class Session:
         if f"{TRAINING_STATE}random.cuda" in tensors and self.fabric.device.type == "cuda":
             torch.cuda.set_rng_state(tensors[f"{TRAINING_STATE}random.cuda"].cpu(), self.fabric.device)
 
-    def event(self, split: str, loss: Tensor, accuracy: Tensor, images_per_second: float) -> Event:
+    def start_clock(self) -> None:
+        self.clock = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the clock was started, now added to those of the run; it starts anew."""
+        started, self.clock = self.clock, time.perf_counter()
+        self.seconds += self.clock - started
+        return self.clock - started
+
+    def event(self, split: str, results: list[Tensor], images: int, confusion: Counts | None = None) -> Event:
+        """What to tell of `results`, pairs of loss and accuracy, and of the time that these `images` took."""
+        loss, accuracy = self.fabric.all_reduce(torch.stack(results).mean(0)).tolist()  # mean over all processes
+        speed = images / self.lap()  # not before: only now a GPU has done what it was told to
         epoch, rate = self.step / self.steps_per_epoch, self.schedules[0].get_last_lr()[0]
-        loss, accuracy = self.fabric.all_reduce(torch.stack([loss, accuracy])).tolist()  # mean over all processes
         if not loss < float("inf"):
             raise DivergedError(
                 f"The loss became {loss} in step {self.step}. Start again with a learning rate well below "
                 f"{self.recipe.learning_rate:g}."
             )
-        return Event(split, self.step, epoch, self.seconds, loss, accuracy, rate, images_per_second)
+        return Event(split, self.step, epoch, self.seconds, loss, accuracy, rate, speed, confusion)
 
 
 def new_optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -145,41 +165,70 @@ def new_optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optim
     return optimizers
 
 
-def fit(session: Session, training: Digits, validation: Digits) -> Iterator[Event]:
+def new_schedule(
+    optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    steps = recipe.epochs * steps_per_epoch
+    if recipe.schedule == "one-cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps)
+    if recipe.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+def fit(session: Session, training: Digits, validation: Digits) -> Iterator[Event | Preparation]:
     """Train from where `session` stands to the end of its recipe.
 
     Args:
-        session: changed in place. At each "val" event it stands at the end of an epoch and may be saved.
+        session: changed in place. At each event it stands between two steps and may be saved.
         training, validation: `(images uint8[N, 28, 28], labels int64[N])` on the session's device.
 
     Yields:
-        a "train" event about EVENTS_PER_EPOCH times an epoch, a "val" event at the end of each epoch.
+        a "train" event EVENTS_PER_EPOCH times an epoch or more, a "val" event at the end of each epoch, and
+        Preparations while a fine-tuned network's features are computed.
 
     Raises:
         DivergedError: if the loss becomes infinite or not a number.
     """
+    recipe = session.recipe
     task = task_of(session.network)(session, training, validation)
     every = max(1, session.steps_per_epoch // EVENTS_PER_EPOCH)
-    for epoch in range(session.epoch, session.recipe.epochs):
-        clock, results = time.perf_counter(), []
-        task.start_epoch(epoch)
+    for epoch in range(session.epoch, recipe.epochs):
+        session.start_clock()
+        for done, of in task.start_epoch(epoch):
+            session.lap()
+            yield Preparation(done, of)
+            session.start_clock()
+
         session.model.train()
-        for batch in epoch_batches(session, epoch, training[0].device):
+        results: list[Tensor] = []
+        begun = session.step - epoch * session.steps_per_epoch  # more than 0 after a resume within the epoch
+        for batch in islice(epoch_batches(session, epoch, training[0].device), begun, None):
             loss, accuracy = task.loss(batch)
             take_step(session, loss)
             results.append(torch.stack([loss.detach(), accuracy]))
-            if session.step % every == 0:
-                loss, accuracy = torch.stack(results).mean(0)
-                elapsed = time.perf_counter() - clock
-                session.seconds += elapsed
-                speed = len(results) * session.recipe.batch_size / elapsed
-                yield session.event("train", loss, accuracy, speed)
-                clock, results = time.perf_counter(), []
+            if session.step % every == 0 or is_late(session):
+                yield session.event("train", results, len(results) * recipe.batch_size)
+                results = []
+                session.start_clock()
 
         logits = task.validation_logits()
-        elapsed = time.perf_counter() - clock
-        session.seconds += elapsed
-        yield session.event("val", *loss_and_accuracy(logits, validation[1]), len(logits) / elapsed)
+        session.epoch += 1
+        result = torch.stack(loss_and_accuracy(logits, validation[1]))
+        yield session.event("val", [result], len(logits), confusion(logits, validation[1]))
+
+
+def is_late(session: Session) -> bool:
+    """Whether EVENT_SECONDS have passed without an event. Several processes must agree when to speak, so they count
+    steps only."""
+    return session.fabric.world_size == 1 and time.perf_counter() - session.clock > EVENT_SECONDS
+
+
+def confusion(logits: Tensor, labels: Tensor) -> Counts | None:
+    """How often each true digit (row) was read as which (column); None for logits of something else."""
+    if logits.shape[1] != 10:
+        return None
+    return tuple(map(tuple, torch.bincount(10 * labels + logits.argmax(1), minlength=100).view(10, 10).tolist()))
 
 
 def epoch_batches(session: Session, epoch: int, device: torch.device) -> Iterator[Tensor]:

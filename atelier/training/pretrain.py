@@ -22,10 +22,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from atelier import checkpoint
 from atelier.data.glyphs import Glyphs
 from atelier.models.transfer import load_features, to_pictures
+from atelier.training.jobs import attended
 from atelier.training.loop import Event, Session, load_weights
 from atelier.training.recipe import Recipe
-from atelier.training.runs import Run, RunError
-from atelier.training.train import attended, circumstances, follow, halved, read_recipe
+from atelier.training.runs import Run, RunError, read_recipe
+from atelier.training.train import circumstances, follow, halved
 
 RECIPES = {
     "vgg16": Recipe(epochs=7, learning_rate=2e-3, label_smoothing=0.1),
@@ -96,7 +97,7 @@ def pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs) -> Iterator[Event
     """
     if _fingerprint(glyphs) != config["data"]:
         raise RunError(f"The fonts here draw other letters than those that run {run.id} began with. Start a new run.")
-    return attended(config, run, _pretrain(config, run, glyphs))
+    return attended(run, config["device"], lambda: _pretrain(config, run, glyphs))
 
 
 def _pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs) -> Iterator[Event]:

@@ -7,8 +7,14 @@ OPTIMIZERS = (
     "adamw",  # each weight its own step size (Loshchilov and Hutter 2019, arXiv:1711.05101)
     "muon",  # steps that turn whole matrices (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982); else AdamW
 )
+SCHEDULES = (
+    "one-cycle",  # up in the first third, then down to nothing (Smith 2018, arXiv:1803.09820)
+    "cosine",  # down along half a cosine from the start (Loshchilov and Hutter 2017, arXiv:1608.03983)
+    "constant",
+)
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
-TRAINING_DIGITS = 55_000
+TRAINING_DIGITS, VALIDATION_DIGITS = 55_000, 5_000
+MOST_DIGITS = 6  # that find a place in a scene
 
 
 class RecipeError(ValueError):
@@ -46,11 +52,14 @@ class Recipe:
     epochs: int  # passes over the training digits
     batch_size: int = 250  # digits a step
     optimizer: str = "adamw"  # one of OPTIMIZERS
-    learning_rate: float = 1e-2  # the peak, warmed up to and cooled down from (one cycle; Smith 2018, arXiv:1803.09820)
+    learning_rate: float = 1e-2  # at its highest
+    schedule: str = "one-cycle"  # how the learning rate goes up and down, one of SCHEDULES
     weight_decay: float = 0.05  # pull of the weights towards zero
     label_smoothing: float = 0.0  # certainty kept back from the true class (Szegedy et al. 2016, arXiv:1512.00567)
     train_size: int = TRAINING_DIGITS  # how many training digits
+    validation_size: int = VALIDATION_DIGITS  # how many validation digits are read after each epoch
     variations: int = 4  # fine-tuning only: how many varied copies of each digit are made and kept
+    digits_per_scene: int = MOST_DIGITS  # Faster R-CNN only: scenes hold 1 to so many
     seed: int = 0
     precision: str = "auto"  # arithmetic, one of PRECISIONS; "auto" takes bfloat16 where the device is fast at it
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -62,6 +71,14 @@ class Recipe:
             raise RecipeError(f"Training needs 10 to {TRAINING_DIGITS:,} digits; {self.train_size:,} were asked for.")
         if not 2 <= self.batch_size <= self.train_size:
             raise RecipeError(f"A batch holds 2 to {self.train_size:,} digits (all of them); not {self.batch_size:,}.")
+        if not 100 <= self.validation_size <= VALIDATION_DIGITS:
+            raise RecipeError(
+                f"Validation needs 100 to {VALIDATION_DIGITS:,} digits; {self.validation_size:,} were asked for."
+            )
+        if not 1 <= self.digits_per_scene <= MOST_DIGITS:
+            raise RecipeError(f"A scene holds 1 to {MOST_DIGITS} digits, not {self.digits_per_scene}.")
+        if self.schedule not in SCHEDULES:
+            raise RecipeError(f"There is no schedule {self.schedule!r}; choose one of {', '.join(SCHEDULES)}.")
         if self.variations < 1:
             raise RecipeError("Fine-tuning needs at least 1 copy of each digit.")
         if self.optimizer not in OPTIMIZERS:

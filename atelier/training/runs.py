@@ -3,6 +3,9 @@
     runs/<id>/config.json        network, recipe, device, versions
              metrics.jsonl       one event a line, appended
              status.json         running, done, …, with the reason
+             request.json        what a person asks of the process that trains it: to pause or to stop
+             name.json           what a person calls it
+             watch.npz           what a class watches while the network learns, see `watch.py`
              last.safetensors    everything a resume needs
              best.safetensors    the weights that validated best
              result.json         how these do on the test digits
@@ -20,11 +23,31 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 from filelock import FileLock, Timeout
+
+from atelier.training.recipe import Augmentation, Recipe
 
 RUNS = Path("runs")
 STATES = ("queued", "running", "paused", "interrupted", "stopped", "failed", "done")
+UNFINISHED = ("paused", "interrupted", "stopped", "failed")  # states from which a run can be resumed
+REQUESTS = {"pause": "paused", "stop": "stopped"}  # and the states they lead to
+HEAD_START = 60  # seconds in which a new run's process must have locked it
+
+
+def read_recipe(config: dict[str, Any]) -> Recipe:
+    """The recipe in a run's config.
+
+    Raises:
+        RunError: if somebody has damaged it.
+    """
+    try:
+        recipe = config["recipe"]
+        return Recipe(**{**recipe, "augmentation": Augmentation(**recipe["augmentation"])})
+    except (KeyError, TypeError, ValueError):
+        raise RunError("The run's config.json is damaged; start a new run.") from None
 
 
 class RunError(ValueError):
@@ -60,6 +83,12 @@ class Run:
             raise RunError(f"There is no run {id!r} in {runs}.")
         return run
 
+    @classmethod
+    def all(cls, runs: Path) -> list["Run"]:
+        """Every run in a folder of runs, newest first; damaged ones, too, so that a person sees and can delete them."""
+        folders = (folder for folder in Path(runs).glob("*-*-*") if folder.is_dir())
+        return [cls(folder) for folder in sorted(folders, reverse=True)]
+
     def path(self, name: str) -> Path:
         return self.folder / name
 
@@ -87,19 +116,49 @@ class Run:
     # Status ------------------------------------------------------------------------------------------------------
 
     def set_status(self, state: str, reason: str = "") -> None:
-        self.write("status.json", {"state": state, "reason": reason})
+        content = {"state": state, "reason": reason}
+        try:
+            self.write("status.json", content)
+        except OSError:  # a full disk takes no new file, but what is already on it can be written over
+            with open(self.path("status.json"), "r+") as file:
+                file.truncate(file.write(json.dumps(content)))
 
     def status(self) -> tuple[str, str]:
-        """One of STATES and the reason. A run that says it is running while nobody holds its lock was interrupted."""
+        """One of STATES and the reason. A run that nobody holds the lock of, while it says that it is running or waits
+        for its turn, was interrupted."""
         content = {}
         with contextlib.suppress(RunError):
             content = self.read("status.json")
         state, reason = content.get("state"), content.get("reason", "")
         if state not in STATES:
             return "failed", "The run's status is missing or damaged."
-        if state == "running" and not self.is_locked():
+        waited = time.time() - self.path("status.json").stat().st_mtime
+        if (state == "running" or (state == "queued" and waited > HEAD_START)) and not self.is_locked():
             return "interrupted", "The process that trained it has ended."
         return state, reason
+
+    def request(self, what: str) -> None:
+        """Ask the process that trains the run to "pause" or to "stop"; it obeys after the step it is in."""
+        self.write("request.json", {"request": what})
+
+    def requested(self) -> str:
+        """One of REQUESTS, or "" if nothing was asked."""
+        with contextlib.suppress(RunError):
+            return self.read("request.json").get("request", "")
+        return ""
+
+    def forget_request(self) -> None:
+        self.path("request.json").unlink(missing_ok=True)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it; its id until somebody has named it."""
+        with contextlib.suppress(RunError):
+            return str(self.read("name.json").get("name") or self.id)
+        return self.id
+
+    def rename(self, name: str) -> None:
+        self.write("name.json", {"name": name.strip()[:60]})
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -120,6 +179,14 @@ class Run:
                 return False
         except Timeout:
             return True
+
+    def watched(self) -> dict[str, np.ndarray]:
+        """What the network was last seen to do, see `watch.py`; empty if that is not known."""
+        try:
+            with np.load(self.path("watch.npz"), allow_pickle=False) as seen:
+                return dict(seen)
+        except (OSError, ValueError, EOFError, BadZipFile):
+            return {}
 
     # Metrics -----------------------------------------------------------------------------------------------------
 

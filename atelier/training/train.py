@@ -2,25 +2,41 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from atelier import checkpoint
-from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.evaluation.metrics import classification_metrics
 from atelier.training.devices import pick_device, pick_precision
-from atelier.training.loop import DivergedError, Event, Session, fit, load_weights, weights
-from atelier.training.recipe import Augmentation, Recipe, RecipeError
-from atelier.training.runs import Run, RunError
-from atelier.training.tasks import Digits
+from atelier.training.jobs import Asked, requested
+from atelier.training.loop import (
+    Event,
+    Preparation,
+    Session,
+    confusion,
+    fit,
+    load_weights,
+    new_optimizers,
+    weights,
+)
+from atelier.training.recipe import Recipe, RecipeError
+from atelier.training.runs import REQUESTS, Run, RunError, read_recipe
+from atelier.training.tasks import Digits, predict_logits
+from atelier.training.watch import Watch
 from atelier.zoo import MODELS
+
+SAVE_EVERY = 30.0  # seconds: no more work than this is lost when the process is killed
+WATCH_EVERY = 2.0  # seconds
 
 
 def new_config(model: str, recipe: Recipe, device: str, network: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -28,14 +44,17 @@ def new_config(model: str, recipe: Recipe, device: str, network: dict[str, Any] 
     not name of the network's config is as it is by default.
 
     Raises:
-        ValueError: if this machine does not have the device, or the network cannot be built so.
+        ValueError: if this machine does not have the device, or the network cannot be built or trained so.
         CheckpointError: if the backbone it builds on cannot be had.
     """
     try:
-        built = asdict(MODELS[model].build(network).config)
+        built = MODELS[model].build(network)
     except TypeError:
         raise RecipeError(f"{MODELS[model].title} cannot be changed in {', '.join(network or {})}.") from None
-    return {"model": model, "network": built, "data": mnist.fingerprint()} | circumstances(recipe, device)
+    new_optimizers(built, recipe)  # is refused here, not after the start
+    return {"model": model, "network": asdict(built.config), "data": mnist.fingerprint()} | circumstances(
+        recipe, device
+    )
 
 
 def circumstances(recipe: Recipe, device: str) -> dict[str, Any]:
@@ -60,7 +79,7 @@ def _cores() -> str:
     return f"{count} CPU core{'s' if count > 1 else ''}"
 
 
-def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Iterator[Event]:
+def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Iterator[Event | Preparation]:
     """Train as `config` says (see `new_config`), from where `run` stands to its end.
 
     Args:
@@ -72,50 +91,34 @@ def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Itera
         the events of `fit`, and one of split "test" at the end.
 
     Raises:
-        as `attended`.
+        RunError: if the config is damaged.
+        Asked: if a person has asked the run to pause or to stop, after its state has been saved.
+        DivergedError, MemoryError, OSError: with a sentence.
     """
-    return attended(config, run if writes else None, _train(config, run, writes))
-
-
-def attended(config: dict[str, Any], run: Run | None, events: Iterator[Event]) -> Iterator[Event]:
-    """The events of a training, while its run is locked and its status says how it goes.
-
-    Raises:
-        RunError: if another process trains this run, or its config is damaged.
-        DivergedError, MemoryError, OSError: after the reason has been written to the run's status.
-    """
-    if run is None:
-        yield from events
-        return
-    with run.lock():
-        try:
-            run.set_status("running")
-            yield from events
-            run.set_status("done")
-        except (KeyboardInterrupt, GeneratorExit):
-            run.set_status("interrupted", "Stopped before its end; it can be resumed.")
-            raise
-        except torch.OutOfMemoryError:
-            reason = f"The device has too little memory: halve the batch size of {config['recipe']['batch_size']}."
-            run.set_status("failed", reason)
-            raise MemoryError(reason) from None
-        except (DivergedError, OSError, RunError, checkpoint.CheckpointError) as error:
-            run.set_status("failed", str(error))
-            raise
-
-
-def _train(config: dict[str, Any], run: Run | None, writes: bool) -> Iterator[Event]:
     recipe = read_recipe(config)
+    config = config | {key: circumstances(recipe, config["device"])[key] for key in ("device_name", "versions")}
     processes, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     fabric = Fabric(
-        accelerator=config["device"], devices=here, num_nodes=processes // here, precision=config["precision"]
+        accelerator=config["device"],
+        devices=here,
+        num_nodes=processes // here,
+        precision=config["precision"],
+        # The first process may wait for the device before it joins the others.
+        strategy=DDPStrategy(timeout=timedelta(days=7)) if processes > 1 else "auto",
     )
     fabric.launch()
     torch.manual_seed(recipe.seed)
     session = Session(_build(config), recipe, fabric)
-    yield from follow(session, config, run, writes, _on(fabric.device, "train"), _on(fabric.device, "val"))
-    if writes:
-        yield _test(session, run)
+    data = _on(fabric.device, "train"), _on(fabric.device, "val", recipe.validation_size)
+    try:
+        yield from follow(session, config, run, writes, *data)
+        if writes:
+            yield _test(session, run)
+    except torch.OutOfMemoryError:
+        raise MemoryError(
+            f"The device has too little memory. Start again with a batch size of {recipe.batch_size // 2} instead of "
+            f"{recipe.batch_size}, or less."
+        ) from None
     if processes > 1:  # all leave together: one that is gone while others still talk to it would take them along
         fabric.barrier()
         torch.distributed.destroy_process_group()
@@ -123,9 +126,13 @@ def _train(config: dict[str, Any], run: Run | None, writes: bool) -> Iterator[Ev
 
 def follow(
     session: Session, config: dict[str, Any], run: Run | None, writes: bool, training: Digits, validation: Digits
-) -> Iterator[Event]:
-    """The events of `fit`, written into the run's folder with the weights; continues where the folder stands."""
-    best = 0.0
+) -> Iterator[Event | Preparation]:
+    """The events of `fit`, written into the run's folder with the weights; continues where the folder stands.
+
+    Raises:
+        Asked: if a person has asked the run to pause or to stop, after its state has been saved.
+    """
+    best, watch = 0.0, Watch(session.network) if config["model"] in MODELS else None
     if run is not None and run.path("last.safetensors").is_file():
         tensors, last = checkpoint.load(run.path("last.safetensors"))
         session.restore(tensors, last["progress"])
@@ -135,26 +142,51 @@ def follow(
 
     card = {key: config[key] for key in ("model", "recipe", "device_name", "precision", "data", "versions")}
     card["config"] = config["network"]
+
+    def save() -> None:
+        progress = session.counters() | {"best": best}
+        checkpoint.save(run.path("last.safetensors"), session.tensors(), card | {"progress": progress})
+
+    saved = watched = time.monotonic()
+    if writes:
+        run.write("config.json", config)
+        if watch:
+            watch.look(run, session.step)
     for event in fit(session, training, validation):
-        if writes:
-            run.append(asdict(event))
-            if event.split == "val":
-                if event.accuracy >= best:
-                    best = event.accuracy
-                    result = {"validation_accuracy": best, "seconds": event.seconds}
-                    checkpoint.save(run.path("best.safetensors"), halved(weights(session.network)), card | result)
-                progress = session.counters() | {"best": best}
-                checkpoint.save(run.path("last.safetensors"), session.tensors(), card | {"progress": progress})
+        if writes and isinstance(event, Preparation):
+            run.set_status("running", f"Computes frozen features: {event.done:,} of {event.of:,} digits.")
+            if event.done == event.of:
+                run.set_status("running")
+        elif writes:
+            run.append({name: value for name, value in asdict(event).items() if value is not None})
+            if event.split == "val" and event.accuracy >= best:
+                best = event.accuracy
+                result = {"validation_accuracy": best, "seconds": event.seconds}
+                checkpoint.save(run.path("best.safetensors"), halved(weights(session.network)), card | result)
+            if watch and (event.split == "val" or time.monotonic() - watched > WATCH_EVERY):
+                watch.look(run, session.step)
+                watched = time.monotonic()
+            if event.split == "val" or time.monotonic() - saved > SAVE_EVERY:
+                save()
+                saved = time.monotonic()
         yield event
+        request = session.fabric.broadcast(requested(run) if writes else "")  # all processes leave together
+        if request in REQUESTS:
+            if writes and isinstance(event, Event):
+                save()
+            raise Asked(request)
 
 
 def _test(session: Session, run: Run) -> Event:
     """Touch the test digits, once, with the weights that validated best; write what they do into run and card."""
     tensors, card = checkpoint.load(run.path("best.safetensors"))
     load_weights(session.network, tensors)
-    images, labels = mnist.load("test")
-    probabilities = Classifier(MODELS[card["model"]], session.network, card).predict_proba(images)
-    result = classification_metrics(probabilities, labels)
+    images, labels = _on(session.fabric.device, "test")
+    session.start_clock()
+    with session.fabric.autocast():
+        logits = predict_logits(session.network, images).float()
+    speed = len(images) / session.lap()
+    result = classification_metrics(logits.softmax(dim=1).cpu().numpy(), labels.cpu().numpy())
     result |= {"seconds": round(session.seconds, 2), "validation_accuracy": card["validation_accuracy"]}
     checkpoint.save(run.path("best.safetensors"), tensors, card | result)
     run.write("result.json", result)
@@ -166,7 +198,8 @@ def _test(session: Session, run: Run) -> Event:
         loss=result["loss"],
         accuracy=result["accuracy"],
         learning_rate=0.0,
-        images_per_second=0.0,
+        images_per_second=speed,
+        confusion=confusion(logits, labels),
     )
     run.append(asdict(event))
     return event
@@ -179,24 +212,11 @@ def _build(config: dict[str, Any]) -> nn.Module:
         raise RunError("The run's config.json is damaged; start a new run.") from None
 
 
-def read_recipe(config: dict[str, Any]) -> Recipe:
-    """The recipe in a run's config.
-
-    Raises:
-        RunError: if somebody has damaged it.
-    """
-    try:
-        recipe = config["recipe"]
-        return Recipe(**{**recipe, "augmentation": Augmentation(**recipe["augmentation"])})
-    except (KeyError, TypeError, ValueError):
-        raise RunError("The run's config.json is damaged; start a new run.") from None
-
-
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """In half precision: half the file, and the same answers."""
     return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
-def _on(device: torch.device, split: str) -> tuple[Tensor, Tensor]:
-    images, labels = mnist.load(split)
+def _on(device: torch.device, split: str, count: int | None = None) -> Digits:
+    images, labels = (part[:count] for part in mnist.load(split))
     return torch.tensor(images, device=device), torch.tensor(labels, device=device)

@@ -1,3 +1,7 @@
+import dataclasses
+import importlib
+import math
+
 import pytest
 import torch
 
@@ -25,3 +29,13 @@ def test_digits_of_a_batch_do_not_influence_each_other(network):
 
 def test_the_cnn_has_under_half_a_million_parameters():
     assert sum(p.numel() for p in MODELS["cnn"].build().parameters()) < 500_000
+
+
+@pytest.mark.parametrize("wrong", ["3", None, True, -1, 10**9, 2.5, math.nan, [], ["3"] * 4, [10**9] * 4, {}], ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_size_is_checked_before_anything_is_built(name, wrong):
+    config = getattr(importlib.import_module(MODELS[name].network.split(":")[0]), MODELS[name].config)()
+    for field in dataclasses.fields(config):
+        with pytest.raises(ValueError, match=r"\.$") as refusal:
+            dataclasses.replace(config, **{field.name: wrong})
+        assert field.name in str(refusal.value)

@@ -52,7 +52,7 @@ def test_places_matter():
 
 @pytest.mark.parametrize(
     ("config", "sentence"),
-    [({"patch_size": 5}, "do not tile"), ({"dim": 96, "heads": 5}, "cannot share"), ({"depth": 0}, "at least 1 block")],
+    [({"patch_size": 5}, "do not tile"), ({"dim": 96, "heads": 5}, "cannot share"), ({"patch_size": 1}, "do not tile")],
 )
 def test_impossible_sizes_are_refused_with_a_sentence(config, sentence):
     with pytest.raises(ValueError, match=sentence):

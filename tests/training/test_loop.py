@@ -1,13 +1,16 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 
 from atelier import MODELS
 from atelier.data import mnist
+from atelier.training import loop
 from atelier.training.loop import DivergedError, Session, fit
 from atelier.training.recipe import Recipe
 
@@ -58,12 +61,14 @@ def test_learns(trained):
     assert events[-1].accuracy > (0.25 if trained[0].recipe.optimizer == "muon" else 0.6)  # a ViT takes its time
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(trained, data):
+@pytest.mark.parametrize("stop", [("val", 20), ("train", 20), ("train", 13)], ids=str)
+def test_an_interrupted_run_ends_with_the_same_weights(trained, data, stop):
+    """Left after an epoch, after its last step but before its validation, or in its middle."""
     whole, events = trained
     first, before = new_session(whole.recipe), []
     for event in fit(first, *data):
         before.append(event)
-        if event.split == "val" and event.epoch == 2:
+        if (event.split, event.step) == stop:
             break
     saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
     counters = json.loads(json.dumps(first.counters()))
@@ -75,6 +80,36 @@ def test_an_interrupted_run_ends_with_the_same_weights(trained, data):
     for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(a, b)
     assert [e.loss for e in before + after] == [e.loss for e in events]
+    assert [e.confusion for e in before + after] == [e.confusion for e in events]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shape"), [("one-cycle", "up, then down"), ("cosine", "down"), ("constant", "level")]
+)
+def test_schedules_go_as_they_are_called(schedule, shape, data):
+    session = new_session(replace(RECIPES[0], schedule=schedule, epochs=1, batch_size=25))
+    rates = [e.learning_rate for e in fit(session, *data) if e.split == "train"]
+    steps = [b - a for a, b in itertools.pairwise(rates)]
+    if shape == "level":
+        assert rates == [0.01] * 20
+    elif shape == "down":
+        assert max(steps) < 0
+        assert rates[9] == pytest.approx(0.005)  # half of a cosine's way down, halfway
+    else:
+        assert steps[0] > 0 > steps[-2]
+
+
+def test_the_confusion_counts_each_validation_digit_once(trained, data):
+    _, events = trained
+    last = np.array(events[-1].confusion)
+    assert last.sum(axis=1).tolist() == np.bincount(data[1][1], minlength=10).tolist()
+    assert last.trace() / last.sum() == pytest.approx(events[-1].accuracy)
+
+
+def test_a_slow_network_is_heard_of_between_events(data, monkeypatch):
+    monkeypatch.setattr(loop, "EVENT_SECONDS", 0.0)
+    session = new_session(replace(RECIPES[0], epochs=1, batch_size=10, train_size=500))
+    assert [e.step for e in fit(session, *data) if e.split == "train"] == list(range(1, 51))  # not 20 alone
 
 
 def test_the_seed_decides_everything(trained, data):

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from atelier import MODELS
 from atelier.data import mnist, scenes
 from atelier.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
-from atelier.training.loop import Session, fit
+from atelier.training.loop import Event, Preparation, Session, fit
 from atelier.training.recipe import Recipe
 from atelier.training.tasks import FineTuning, target
 
@@ -36,37 +36,61 @@ def new_session(name, seed=0):
     return Session(MODELS[name].build(config), recipe, Fabric(accelerator="cpu", devices=1, precision=precision))
 
 
+def told(session, data):
+    return [event for event in fit(session, *data) if isinstance(event, Event)]
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_interrupted_run_ends_with_the_same_weights(name, data):
     whole = new_session(name)
-    events = list(fit(whole, *data))
+    events = told(whole, data)
     first = new_session(name)
     for event in fit(first, *data):
-        if event.split == "val" and event.epoch == 1:
+        if isinstance(event, Event) and event.step == 3:  # in the second epoch
             break
     saved = {key: tensor.clone() for key, tensor in first.tensors().items()}
     second = new_session(name, seed=99)
     second.restore(saved, json.loads(json.dumps(first.counters())))
-    after = list(fit(second, *data))
+    after = told(second, data)
     assert [e.loss for e in after] == [e.loss for e in events[-len(after) :]]
     for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_the_frozen_part_sees_each_copy_of_a_digit_once(data):
-    session, seen = new_session("alexnet"), []
-    first_layer = session.network.features[0]
-    first_layer.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    for _ in fit(session, *data):
-        pass
-    assert seen == [50, 30, 50]  # four epochs show two copies of 50 digits; 30 validate, once
+def watched(session):
+    """How many digits the frozen part is shown, batch by batch."""
+    seen = []
+    session.network.features[0].register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    return seen
+
+
+def test_the_frozen_part_sees_each_copy_of_a_digit_once(data, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    session = new_session("alexnet")
+    seen = watched(session)
+    events = list(fit(session, *data))
+    assert seen == [30, 50, 50]  # 30 validate, once; four epochs show two copies of 50 digits
+    assert [e.done for e in events if isinstance(e, Preparation)] == [30, 50, 50]
+
+
+def test_the_next_run_finds_the_features_on_disk(data, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    events = told(new_session("alexnet"), data)
+    second = new_session("alexnet")
+    seen = watched(second)
+    assert [e.loss for e in told(second, data)] == [e.loss for e in events]
+    assert seen == []
+    other = new_session("alexnet", seed=1)  # without a backbone, another seed makes other frozen weights
+    seen = watched(other)
+    told(other, data)
+    assert seen == [30, 50, 50]
 
 
 def test_the_copies_of_a_digit_differ(data):
     task = FineTuning(new_session("alexnet"), *data)
     copies = []
     for epoch in range(3):
-        task.start_epoch(epoch)
+        list(task.start_epoch(epoch))
         copies.append(task.copy)
     assert not torch.equal(copies[0], copies[1])
     assert copies[0] is copies[2]

@@ -1,0 +1,31 @@
+"""The curves of a run for TensorBoard users: `tensorboard --logdir runs`."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+E = TypeVar("E")
+
+
+def logged(events: Iterator[E], folder: Path) -> Iterator[E]:
+    """The same events; on their way they are written into an event file in `folder`."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    from atelier.training.loop import Event
+
+    with SummaryWriter(str(folder)) as writer:
+        for event in events:
+            if isinstance(event, Event):
+                for value in ("loss", "accuracy", "learning_rate", "images_per_second"):
+                    writer.add_scalar(f"{value}/{event.split}", getattr(event, value), event.step)
+            yield event
+
+
+def check_installed() -> None:
+    """
+    Raises:
+        ValueError: if TensorBoard is not installed.
+    """
+    if find_spec("tensorboard") is None:
+        raise ValueError("TensorBoard is not installed: `pip install tensorboard` brings it.")

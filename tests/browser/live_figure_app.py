@@ -1,0 +1,34 @@
+"""A curve that grows, a heatmap and an image whose points can be clicked, and a way to hide them all."""
+
+import numpy as np
+import streamlit as st
+from plotly.graph_objects import Figure, Heatmap, Image, Scatter
+
+from pages.live import live_figure
+
+state = st.session_state
+state.setdefault("updates", 0)
+state.setdefault("clicked", None)
+LETTERS = [["top left", "top right"], ["bottom left", "bottom right"]]
+
+
+def remember(point: dict) -> None:
+    state.clicked = point
+
+
+@st.fragment(run_every=0.25)
+def growing() -> None:
+    state.updates += 1
+    steps = np.arange(20 + state.updates)
+    figure = Figure([Scatter(x=steps, y=np.sqrt(steps), name="up"), Scatter(x=steps, y=-steps / 5, name="down")])
+    live_figure(figure, "curve", 300, alt="A curve that grows")
+    st.text(f"Updates: {state.updates}")
+
+
+if st.toggle("Show", value=True):
+    growing()
+    live_figure(Figure(Heatmap(z=np.eye(2), customdata=LETTERS)), "heatmap", 250, "A heatmap", remember)
+    live_figure(
+        Figure(Image(z=np.full((2, 2, 3), 200, np.uint8), customdata=LETTERS)), "image", 250, "An image", remember
+    )
+st.text(f"Clicked: {state.clicked}")
