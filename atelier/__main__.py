@@ -16,6 +16,7 @@ from atelier.data.glyphs import GlyphError
 from atelier.data.mnist import DamagedDataError
 from atelier.data.photo import PhotoError, read_digit
 from atelier.training.jobs import Asked, attended, be_polite
+from atelier.training.queue import turn
 from atelier.training.recipe import PRECISIONS, RecipeError
 from atelier.training.runs import RUNS, Run, RunError, read_recipe
 from atelier.training.tensorboard import check_installed, logged
@@ -251,8 +252,11 @@ def run_bench_train(options: argparse.Namespace) -> None:
 def run_bench_throughput(options: argparse.Namespace) -> None:
     from atelier.evaluation.estimate import save_throughput
     from atelier.evaluation.throughput import measure_throughput
+    from atelier.training.devices import pick_device
 
-    throughput = measure_throughput(options.device)
+    be_polite()
+    with turn(pick_device(options.device).type):
+        throughput = measure_throughput(options.device)
     save_throughput(throughput)
     print(json.dumps(throughput, indent=1))
 

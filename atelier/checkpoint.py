@@ -7,6 +7,7 @@ Reading a card needs no PyTorch, so that the pages can show it while PyTorch sti
 
 import json
 import os
+import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,12 @@ class CheckpointError(ValueError):
 
 
 def save(path: Path, tensors: dict[str, "Tensor"], card: dict[str, Any]) -> None:
-    """Write tensors and card. A reader sees the old file or the new one, never half of one."""
+    """Write tensors and card. A reader sees the old file or the new one, never half of one.
+
+    Raises:
+        OSError: if the disk is full.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -34,6 +40,9 @@ def save(path: Path, tensors: dict[str, "Tensor"], card: dict[str, Any]) -> None
     try:
         save_file(tensors, unfinished, metadata={"card": text})
         os.replace(unfinished, path)
+    except SafetensorError as error:  # hides the system's error in its text
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from None
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -39,6 +39,7 @@ def _figure(traces: list, title: str, subtitle: str, **layout: Any) -> Figure:
         "font": {"size": TEXT},
         "margin": {"l": 8, "r": 8, "t": 66, "b": 8},
         "hovermode": "closest",
+        "hoverlabel": {"font": {"size": TEXT}},
         "showlegend": False,
         "uirevision": "kept",
     }
@@ -199,7 +200,7 @@ def attention(digits: np.ndarray, attention: np.ndarray) -> Figure:
         dx=patch,
         dy=patch,
         customdata=_tiled(_numbered(*attention.shape), COLUMNS, 0),
-        hovertemplate="digit %{customdata[0]}, patch in row %{customdata[1]}, column %{customdata[2]}:<br>"
+        hovertemplate="Digit %{customdata[0]}, patch in row %{customdata[1]}, column %{customdata[2]}:<br>"
         "%{z:.1f}% of the attention<extra></extra>",
         zmin=0,
         zmax=100 * _strong(attention),
@@ -311,7 +312,7 @@ def filters(filters: np.ndarray, colour: str) -> Figure:
         zmin=-most,
         zmax=most,
         customdata=_tiled(_numbered(*filters.shape), columns, 0),
-        hovertemplate="filter %{customdata[0]}, row %{customdata[1]}, column %{customdata[2]}:<br>"
+        hovertemplate="Filter %{customdata[0]}, row %{customdata[1]}, column %{customdata[2]}:<br>"
         "weight %{z:.3f}<extra></extra>",
         colorscale=[[0, "#1B1B1B"], [0.5, "#F4F4F4"], [1, colour]],
         colorbar=_bar("weight"),

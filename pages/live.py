@@ -55,7 +55,8 @@ function draw(plot) {
   if (plot.ready) return
   plot.ready = true
   plot.on("plotly_click", ({ points: [p] }) => plot.click({
-    x: p.x, y: p.y, curve: p.curveNumber, point: p.pointNumber, customdata: p.customdata,
+    x: p.x, y: p.y, curve: p.curveNumber, point: p.pointNumber,
+    customdata: ArrayBuffer.isView(p.customdata) ? [...p.customdata] : p.customdata,
   }))
   plot.resized = new ResizeObserver(() => {
     if (plot.offsetWidth && plot.offsetWidth !== plot._fullLayout.width) window.Plotly.Plots.resize(plot)

@@ -84,17 +84,27 @@ def delete(run: Run) -> None:
     shutil.rmtree(run.folder)
 
 
+def measure(device: str) -> None:
+    """Measure in the background how fast this machine trains, for `evaluation.estimate`."""
+    _in_background(["bench", "throughput", "--device", device])
+
+
 def _launch(run: Run) -> None:
-    command = [sys.executable, "-m", "atelier", "train", run.read("config.json")["model"], "--resume", run.id]
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # takes all cores
-    with open(run.path(LOG), "ab") as log:
+    model, runs = run.read("config.json")["model"], run.folder.parent.resolve()
+    _in_background(["train", model, "--resume", run.id, "--runs", str(runs), "--in-background"], run.path(LOG))
+
+
+def _in_background(arguments: list[str], log: Path = Path(os.devnull)) -> None:
+    # The pages' server answers with one thread (see `pages/shared.py`); training takes all cores.
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    with open(log, "ab") as output:
         process = subprocess.Popen(
-            [*command, "--runs", str(run.folder.parent.resolve()), "--in-background"],
+            [sys.executable, "-m", "atelier", *arguments],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,  # what ends this process does not end that one
         )
     threading.Thread(target=process.wait, daemon=True).start()  # so that nothing is left of it when it has ended

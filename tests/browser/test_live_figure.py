@@ -1,5 +1,6 @@
 """A figure that changes while somebody looks at it, in a real browser."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,10 +27,14 @@ def figures(browser, figures_app) -> Iterator[Page]:
     page.on("request", lambda request: page.asked.append(request.url))
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: page.received.append(len(frame))))
     page.goto(figures_app)
-    for key in ("curve", "heatmap", "image"):
-        page.locator(f".st-key-{key} .nsewdrag").wait_for()
+    wait_for_figures(page)
     yield page
     context.close()
+
+
+def wait_for_figures(page: Page) -> None:
+    for key in ("curve", "heatmap", "image"):
+        page.locator(f".st-key-{key} .nsewdrag").wait_for()
 
 
 def plot(page: Page, expression: str, key: str = "curve"):
@@ -107,6 +112,18 @@ def test_plotly_js_is_sent_once_and_nothing_comes_from_elsewhere(figures, figure
     assert sum("plotly.min.js" in url for url in figures.asked) == 1  # for three figures
     host = figures_app.removeprefix("http://")
     assert [url for url in figures.asked if host not in url and not url.startswith(("data:", "blob:"))] == []
+
+
+def test_updates_may_come_before_plotly_js(figures):
+    def arrives_late(route):
+        time.sleep(2)
+        route.continue_()
+
+    figures.route("**/plotly.min.js", arrives_late)
+    figures.reload()
+    wait_for_figures(figures)
+    figures.set_viewport_size({"width": 390, "height": 800})
+    wait_until(figures, lambda: plot(figures, "plot._fullLayout.width") < 390, seconds=5)
 
 
 def test_a_figure_that_leaves_is_purged_and_can_come_back(figures):
