@@ -37,7 +37,7 @@ def _figure(traces: list, title: str, subtitle: str, **layout: Any) -> Figure:
         "template": "none",
         "title": {"text": text, "font": {"size": TITLE}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 24}},
         "font": {"size": TEXT},
-        "margin": {"l": 8, "r": 8, "t": 66, "b": 8},
+        "margin": {"l": 8, "r": 8, "t": 74, "b": 8},
         "hovermode": "closest",
         "hoverlabel": {"font": {"size": TEXT}},
         "showlegend": False,

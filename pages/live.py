@@ -23,7 +23,7 @@ const loaded = (address) => window.plotlyLoaded ??= new Promise((resolve, reject
   const script = document.createElement("script")
   script.src = new URL(address, document.baseURI)
   script.onload = () => resolve(window.Plotly)
-  script.onerror = () => reject(new Error("The figures' program did not arrive. Reload the page."))
+  script.onerror = () => reject(new Error("This figure could not be drawn: plotly.js did not arrive. Reload the page."))
   document.head.append(script)
 })
 
@@ -76,11 +76,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const release = () => { hold.abort(); plot.held = false; setTimeout(() => draw(plot)) }
     for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, release, { signal: hold.signal })
   }
-  const drawn = loaded(data.plotly).then(() => draw(plot))
+  const drawn = loaded(data.plotly).then(() => draw(plot), (error) => { plot.textContent = error.message })
   return () => drawn.then(() => {  // called for a run that a newer one overtakes, too
     if (plot.isConnected) return
     plot.resized?.disconnect()
-    window.Plotly.purge(plot)
+    window.Plotly?.purge(plot)
   })
 }
 """

@@ -2,14 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import atelier
 from atelier.data import mnist
@@ -53,46 +52,54 @@ def test_its_weights_can_be_used_and_know_their_result(run):
     assert atelier.load(str(run.path("last.safetensors")), "cpu").predict(images[:3]).shape == (3,)
 
 
-def test_a_killed_run_is_interrupted_and_resumes_where_it_stood(tmp_path):
-    whole = atelier_command("train", "cnn", "--epochs", 4, "--train-size", 2000, "--runs", tmp_path, *SMALL)
-    whole = Run.open(tmp_path, whole.stdout.splitlines()[0])
-
-    command = [sys.executable, "-m", "atelier", "train", "cnn", "--epochs", "4", "--train-size", "2000"]
-    with subprocess.Popen(
-        [*command, "--runs", tmp_path, *SMALL], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        killed = Run.open(tmp_path, process.stdout.readline().strip())
-        deadline = time.time() + 120
-        while not killed.path("last.safetensors").is_file() and time.time() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert killed.status()[0] == "interrupted"
-    assert killed.read("result.json") == {}
-
-    resumed = atelier_command("train", "cnn", "--resume", killed.id, "--runs", tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stdout.splitlines()[0] == killed.id
-    assert killed.status()[0] == "done"
-    assert killed.read("result.json")["accuracy"] == whole.read("result.json")["accuracy"]
-    assert [e["loss"] for e in killed.metrics()] == [e["loss"] for e in whole.metrics()]
+def test_only_the_network_of_a_run_resumes_it(run):
     for other in (["train", "vit"], ["pretrain", "alexnet"]):
-        refused = atelier_command(*other, "--resume", killed.id, "--runs", tmp_path)
+        refused = atelier_command(*other, "--resume", run.id, "--runs", run.folder.parent)
         assert "trains cnn, not" in refused.stderr
-    assert killed.status()[0] == "done"
-    again = atelier_command("train", "cnn", "--resume", killed.id, "--runs", tmp_path)
+    result = run.read("result.json")
+    again = atelier_command("train", "cnn", "--resume", run.id, "--runs", run.folder.parent)
     assert again.returncode == 0  # nothing left to do, nothing broken
+    assert again.stdout.splitlines()[0] == run.id
+    assert run.status() == ("done", "")
+    assert run.read("result.json") == result
 
 
-@pytest.mark.parametrize("model", ["cnn", "alexnet"])
-def test_two_processes_train_one_network(model, tmp_path):
-    """What `torchrun --nproc-per-node 2` does, on the CPU."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "atelier"]
-    command += ["train", model, "--epochs", "4", "--train-size", "2000", "--runs", tmp_path, *SMALL]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
+@pytest.mark.parametrize(("model", "digits"), [("cnn", 8000), ("alexnet", 1000)])
+def test_two_processes_train_one_network(model, digits, tmp_path):
+    """`torchrun --nproc-per-node=2`, on the CPU: each takes half of every batch."""
+    options = ["train", model, "--epochs", "4", "--train-size", str(digits), "--runs", tmp_path, *SMALL]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "atelier"]
+    done = subprocess.run(
+        [*torchrun, *options, "--tensorboard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (folder,) = tmp_path.iterdir()  # one run, not two
-    assert Run.open(tmp_path, folder.name).read("result.json")["accuracy"] > 0.5
+    run = Run.open(tmp_path, folder.name)
+    assert sum(map(sum, run.metrics()[-2]["confusion"])) == 5000  # each validation digit is counted once
+    assert list(folder.glob("events.out.tfevents.*"))
+    accuracy = run.read("result.json")["accuracy"]
+    if model == "cnn":
+        alone = Run.open(tmp_path, atelier_command(*options).stdout.splitlines()[0])
+        assert accuracy == pytest.approx(alone.read("result.json")["accuracy"], abs=0.01)
+    assert accuracy > 0.5
+
+
+def test_tensorboard_gets_the_curves_of_the_run(tmp_path):
+    done = atelier_command(
+        "train", "cnn", "--epochs", 1, "--train-size", 1000, "--runs", tmp_path, "--tensorboard", *SMALL
+    )
+    run = Run.open(tmp_path, done.stdout.splitlines()[0])
+    curves = EventAccumulator(str(run.folder)).Reload()
+    for split in ("train", "val", "test"):
+        expected = [(e["step"], e["loss"]) for e in run.metrics() if e["split"] == split]
+        assert [(point.step, point.value) for point in curves.Scalars(f"loss/{split}")] == [
+            (step, pytest.approx(loss, rel=1e-5)) for step, loss in expected
+        ]
 
 
 def test_evaluate_prints_the_promised_numbers(run):

@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 
 from atelier.training.recipe import Augmentation, Recipe
 
-RUNS = Path("runs")
+RUNS = Path(os.environ.get("ATELIER_RUNS", "runs"))
 STATES = ("queued", "running", "paused", "interrupted", "stopped", "failed", "done")
 UNFINISHED = ("paused", "interrupted", "stopped", "failed")  # states from which a run can be resumed
 REQUESTS = {"pause": "paused", "stop": "stopped"}  # and the states they lead to

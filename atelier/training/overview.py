@@ -1,0 +1,386 @@
+"""Runs at a glance: what each was asked to do, how it goes, and what came of it. For the pages, and for notebooks.
+
+Anybody may edit, cut off or delete a run's files, at any moment. What is damaged is left out and said in a sentence;
+nothing here raises an error for it.
+"""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from atelier.training.recipe import Augmentation, Recipe
+from atelier.training.runs import UNFINISHED, Run, RunError, read_recipe
+from atelier.zoo import MODELS
+
+ACTIVE = ("queued", "running")
+NO_AUGMENTATION = Augmentation(**{limit.name: 0.0 for limit in fields(Augmentation)})
+
+# By network, the sizes that the Train page offers to change, as they are in its config by default.
+SIZES: dict[str, dict[str, Any]] = {
+    "cnn": {},
+    "faster_rcnn": {},
+    "vgg16": {"backbone": "glyphs", "thawed": 1, "input_size": 48},
+    "alexnet": {"backbone": "glyphs", "thawed": 1, "input_size": 64},
+    "vit": {"patch_size": 4, "depth": 6, "heads": 4, "dim": 96},
+}
+
+# What an event holds, and the largest value that is believed; the smallest is 0.
+EVENT = {
+    "step": 1e9,
+    "epoch": 1e6,
+    "seconds": 1e8,
+    "loss": 1e6,
+    "accuracy": 1.0,
+    "learning_rate": 1.0,
+    "images_per_second": 1e9,
+}
+NEEDED = ("step", "epoch", "seconds", "loss", "accuracy")  # without these, an event is left out
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run at a glance."""
+
+    run: Run
+    name: str  # what a person calls it; else network and date
+    model: str  # its name in MODELS; "" if that is not known
+    network: str  # what it trains, for people
+    recipe: Recipe | None  # None if it is not known
+    sizes: dict[str, Any]  # those of SIZES, as this run has them
+    changes: str  # the preset that is nearest, and what differs from it
+    accuracy: float | None  # 0 to 1
+    measured_on: str  # "test", "validation" (the best so far) or ""
+    seconds: float | None  # of training and validation
+    device: str
+    date: datetime
+    state: str  # one of STATES
+    reason: str
+    problem: str  # what is damaged, in a sentence; "" if nothing is
+    has_weights: bool  # whether there is a best checkpoint
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def resumable(self) -> bool:
+        return self.state in UNFINISHED and self.recipe is not None and bool(self.model)
+
+    @property
+    def usable(self) -> bool:
+        """Whether its weights can answer."""
+        return self.has_weights and bool(self.model)
+
+
+@dataclass(frozen=True)
+class History:
+    """What a run has told so far."""
+
+    events: pd.DataFrame  # split ("train", "val" or "test") and the columns of EVENT, in the order of time
+    confusion: np.ndarray | None = None  # the last one, int64[10, 10], a row a true digit
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    share: float  # 0 to 1
+    step: int
+    steps: int  # in all
+    epoch: float
+    seconds: float
+    left: float | None  # seconds to come, if the pace of the last epoch stays; None before there is one
+
+
+def summaries(runs: Path) -> list[Summary]:
+    """All runs of a folder, newest first."""
+    return [summary for run in Run.all(runs) if (summary := summarise(run))]
+
+
+def summarise(run: Run) -> Summary | None:
+    """None if the run's folder has just been deleted."""
+    problems: list[str] = []
+    config, result = (_content(run, name, problems) for name in ("config.json", "result.json"))
+    if not config and not problems:
+        problems.append(f"config.json of run {run.id} is missing.")
+    model = config.get("model") if isinstance(config.get("model"), str) else ""
+    recipe = _recipe(config)
+    if config and recipe is None and not config.get("uploaded"):
+        problems.append(f"config.json of run {run.id} is damaged.")
+    if config and model not in MODELS:
+        problems.append(f"This page does not know the network {model!r}.")
+    told = history(run)
+    problems += [told.problem] * bool(told.problem)
+    built = config.get("network") if isinstance(config.get("network"), dict) else {}
+    sizes = {
+        size: built[size] if type(built.get(size)) is type(usual) else usual
+        for size, usual in SIZES.get(model, {}).items()
+    }
+    network = MODELS[model].title if model in MODELS else (model or "unknown")[:40]
+    accuracy, measured_on = _number(result.get("accuracy"), 1.0), "test"
+    if accuracy is None:
+        validated = told.events[told.events.split == "val"].accuracy
+        accuracy = _number(result.get("validation_accuracy"), 1.0)
+        accuracy, measured_on = (float(validated.max()) if len(validated) else accuracy), "validation"
+    seconds = _number(result.get("seconds"), EVENT["seconds"])
+    if seconds is None and len(told.events):
+        seconds = float(told.events.seconds.iloc[-1])
+    state, reason = status(run)
+    if not run.folder.is_dir():
+        return None
+    return Summary(
+        run=run,
+        name=_name(run) or f"{network} {_date(run):%d %b %H:%M:%S}",
+        model=model if model in MODELS else "",
+        network=network,
+        recipe=recipe,
+        sizes=sizes,
+        changes=changes(model, recipe, sizes) if model in MODELS and recipe else "not known",
+        accuracy=accuracy,
+        measured_on=measured_on if accuracy is not None else "",
+        seconds=seconds,
+        device=str(config.get("device_name", ""))[:40],
+        date=_date(run),
+        state=state,
+        reason=reason,
+        problem=problems[0] if problems else "",
+        has_weights=run.path("best.safetensors").is_file(),
+    )
+
+
+def signs(runs: Path) -> dict[str, tuple[str, bool]]:
+    """State, and whether there is a best checkpoint, by run: quickly told, and what a page's buttons depend on."""
+    return {run.id: (status(run)[0], run.path("best.safetensors").is_file()) for run in Run.all(runs)}
+
+
+def status(run: Run) -> tuple[str, str]:
+    """One of STATES, and the reason."""
+    try:
+        state, reason = run.status()
+    except (OSError, RecursionError) as error:
+        return "failed", f"The run's folder cannot be read ({getattr(error, 'strerror', None) or 'damaged'})."
+    return state, str(reason)[:400]
+
+
+def table(summaries: list[Summary]) -> pd.DataFrame:
+    """A row a run, with the fields of Summary that people want to compare."""
+    shown = ("name", "network", "changes", "accuracy", "measured_on", "seconds", "device", "date", "state", "problem")
+    rows = [[getattr(summary, field) for field in shown] for summary in summaries]
+    return pd.DataFrame(rows, columns=shown, index=[summary.id for summary in summaries])
+
+
+def changes(model: str, recipe: Recipe, sizes: dict[str, Any]) -> str:
+    """The preset that a recipe is nearest to, and where it differs: "Demo, epochs 2, seed 7"."""
+    told = {preset: _differences(recipe, usual) for preset, usual in MODELS[model].presets.items()}
+    preset = min(told, key=lambda preset: len(told[preset]))
+    sized = [f"{size.replace('_', ' ')} {sizes[size]}" for size, usual in SIZES[model].items() if sizes[size] != usual]
+    return ", ".join([preset.capitalize(), *told[preset], *sized])
+
+
+def _differences(recipe: Recipe, usual: Recipe) -> list[str]:
+    told = []
+    for field in fields(Recipe):
+        value = getattr(recipe, field.name)
+        if value == getattr(usual, field.name):
+            continue
+        if field.name == "augmentation":
+            told.append("no augmentation" if value == NO_AUGMENTATION else "other augmentation")
+        else:
+            told.append(f"{field.name.replace('_', ' ')} {value}")
+    return told
+
+
+# What happened -------------------------------------------------------------------------------------------------------
+
+
+def history(run: Run) -> History:
+    """Not to be changed: the same one is returned as long as the run has nothing new to tell."""
+    return _history(run.folder, stamp(run, "metrics.jsonl"))
+
+
+def stamp(run: Run, name: str) -> tuple[int, int] | None:
+    """Another one after each change of a file; None if there is no such file."""
+    try:
+        stat = run.path(name).stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=256)
+def _history(folder: Path, stamp: tuple[int, int] | None) -> History:
+    run, problem, confusion, rows = Run(folder), "", None, []
+    try:
+        told = run.metrics()
+    except (OSError, ValueError, TypeError, RecursionError):
+        told, problem = [], f"metrics.jsonl of run {run.id} is damaged: its curves are lost."
+    for event in told:
+        row = {name: _number(event.get(name), largest) for name, largest in EVENT.items()}
+        if event.get("split") in ("train", "val", "test") and None not in map(row.get, NEEDED):
+            rows.append({"split": event["split"]} | row)
+            found = _confusion(event.get("confusion"))
+            confusion = confusion if found is None else found
+    return History(pd.DataFrame(rows, columns=["split", *EVENT]), confusion, problem)
+
+
+def _confusion(counts: object) -> np.ndarray | None:
+    try:
+        matrix = np.array(counts)
+    except (ValueError, OverflowError):
+        return None
+    whole = matrix.shape == (10, 10) and matrix.dtype == np.int64 and matrix.min() >= 0
+    return matrix if whole and matrix.max() <= 10**9 else None
+
+
+def curves(summaries: list[Summary]) -> pd.DataFrame:
+    """The events of several runs, as `figures.curves` takes them. Runs of the same name are told apart."""
+    told = [pd.DataFrame(columns=["split", *EVENT, "run", "model"])]
+    names = set()
+    for summary in summaries:
+        events, name = history(summary.run).events, summary.name
+        if summary.model and len(events):
+            name = f"{name} ({summary.id})" if name in names else name
+            names.add(name)
+            told.append(events.assign(run=name, model=summary.model))
+    return pd.concat(told[1:] or told)
+
+
+def progress(events: pd.DataFrame, recipe: Recipe) -> Progress:
+    """How far a run with these events is."""
+    per_epoch = recipe.train_size // recipe.batch_size
+    steps = recipe.epochs * per_epoch
+    learning = events[events.split != "test"]
+    if learning.empty:
+        return Progress(0.0, 0, steps, 0.0, 0.0, None)
+    now = learning.iloc[-1]
+    earlier = learning[learning.epoch <= now.epoch - 1]
+    epoch, seconds = (earlier.epoch.iloc[-1], earlier.seconds.iloc[-1]) if len(earlier) else (0.0, 0.0)
+    to_come = max(0.0, recipe.epochs - now.epoch)
+    left = to_come * max(0.0, now.seconds - seconds) / (now.epoch - epoch) if now.epoch > epoch else None
+    return Progress(min(1.0, now.epoch / recipe.epochs), int(now.step), steps, now.epoch, now.seconds, left)
+
+
+def to_csv(run: Run) -> str:
+    """A run's events, a line each."""
+    return history(run).events.to_csv(index=False)
+
+
+# What it has learnt --------------------------------------------------------------------------------------------------
+
+
+def watched(run: Run) -> dict[str, np.ndarray]:
+    """What `watch.py` has left, as far as it is whole; not to be changed. Empty if there is nothing yet."""
+    return _watched(run.folder, stamp(run, "watch.npz"))
+
+
+@lru_cache(maxsize=64)
+def _watched(folder: Path, stamp: tuple[int, int] | None) -> dict[str, np.ndarray]:
+    try:
+        seen = Run(folder).watched()
+    except Exception:  # a damaged archive can fail in any way
+        return {}
+    return {name: array for group in _WATCHED for name, array in _whole(seen, group).items()}
+
+
+# Groups of arrays that are shown together: of each the kinds of its type, and its shape, in which a letter is a number
+# from 1 (K: from 0), the same within a group.
+_WATCHED: tuple[dict[str, tuple[str, tuple[int | str, ...]]], ...] = (
+    {"digits": ("u", ("N", 28, 28)), "labels": ("iu", ("N",)), "probabilities": ("f", ("N", 10))},
+    {"filters": ("f", ("F", "h", "w"))},
+    {"positions": ("f", ("P", "P"))},
+    {"digits": ("u", ("N", 28, 28)), "attention": ("f", ("N", "g", "g"))},
+    {"scene": ("u", ("H", "W")), "boxes": ("f", ("K", 4)), "box_labels": ("iuf", ("K",)), "scores": ("f", ("K",))},
+)
+
+
+def _whole(seen: dict[str, np.ndarray], group: dict[str, tuple[str, tuple[int | str, ...]]]) -> dict[str, np.ndarray]:
+    """The arrays of a group, or none if one is missing or damaged."""
+    sizes: dict[int | str, int] = {}
+    for name, (kinds, shape) in group.items():
+        array = seen.get(name)
+        if array is None or array.dtype.kind not in kinds or array.ndim != len(shape) or not np.isfinite(array).all():
+            return {}
+        for expected, size in zip(shape, array.shape, strict=True):
+            fits = size == expected if isinstance(expected, int) else sizes.setdefault(expected, size) == size
+            if not fits or (size == 0 and expected != "K") or size > 2000:
+                return {}
+    return {name: seen[name] for name in group}
+
+
+# Parts ---------------------------------------------------------------------------------------------------------------
+
+
+def duration(seconds: float) -> str:
+    """For people: "8 s", "2 min 30 s", "1 h 5 min"."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min" + (f" {rest} s" if rest else "")
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h" + (f" {minutes} min" if minutes else "")
+
+
+def _content(run: Run, name: str, problems: list[str]) -> dict[str, Any]:
+    """A JSON file of a run; what is wrong with it goes to `problems`."""
+    try:
+        return run.read(name)
+    except RunError as error:
+        problems.append(str(error))
+    except (OSError, RecursionError):
+        problems.append(f"{name} of run {run.id} cannot be read.")
+    return {}
+
+
+def _name(run: Run) -> str:
+    """What a person calls it, "" if nobody has named it."""
+    try:
+        return run.name[:60] if run.name != run.id else ""
+    except (OSError, RecursionError):
+        return ""
+
+
+def _recipe(config: dict[str, Any]) -> Recipe | None:
+    """None if it is missing or damaged."""
+    try:
+        recipe = read_recipe(config)
+    except RunError:
+        return None
+    usual = Recipe(epochs=1)
+    pairs = [(getattr(recipe, f.name), getattr(usual, f.name)) for f in fields(Recipe) if f.name != "augmentation"]
+    pairs += [(limit, 0.0) for limit in asdict(recipe.augmentation).values()]
+    return recipe if all(_is_like(value, like) for value, like in pairs) else None
+
+
+def _is_like(value: object, like: object) -> bool:
+    if isinstance(like, float):
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is type(like) and (not isinstance(value, int) or abs(value) < 10**9)
+
+
+def _number(value: object, largest: float) -> float | None:
+    return float(value) if type(value) in (int, float) and 0 <= value <= largest else None
+
+
+def _date(run: Run) -> datetime:
+    """When it was created: its id says so, else its folder."""
+    try:
+        return datetime.strptime("-".join(run.id.split("-")[:2]), "%Y%m%d-%H%M%S")
+    except ValueError:
+        pass
+    try:
+        return datetime.fromtimestamp(run.folder.stat().st_mtime)
+    except OSError:
+        return datetime.fromtimestamp(0)
