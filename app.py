@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import load_networks_in_background
+from pages.shared import follow_link, load_networks_in_background
 
 st.set_page_config(page_title="Deep Learning Atelier", page_icon="pages/icon.png", layout="wide")
 
@@ -21,10 +21,17 @@ page = st.navigation(
             icon=":material/draw:",
             help="Draw a digit and watch the networks read it.",
         ),
+        st.Page(
+            "pages/train.py",
+            title="Train",
+            icon=":material/model_training:",
+            help="Watch networks learn from nothing, and use what they have learnt.",
+        ),
     ],
     position="top",
 )
 st.session_state["previous_page"] = st.session_state.get("page")
 st.session_state["page"] = page.url_path
+follow_link()
 page.run()
 load_networks_in_background()

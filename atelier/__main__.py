@@ -250,15 +250,18 @@ def run_bench_train(options: argparse.Namespace) -> None:
 
 
 def run_bench_throughput(options: argparse.Namespace) -> None:
-    from atelier.evaluation.estimate import save_throughput
-    from atelier.evaluation.throughput import measure_throughput
+    from atelier.evaluation.estimate import load_throughput, save_throughput
+    from atelier.evaluation.throughput import measure_throughput, startup_seconds
     from atelier.training.devices import pick_device
 
-    be_polite()
-    with turn(pick_device(options.device).type):
-        throughput = measure_throughput(options.device)
-    save_throughput(throughput)
-    print(json.dumps(throughput, indent=1))
+    device = pick_device(options.device)
+    throughput = load_throughput(device.type) or {"networks": {}}
+    throughput["startup_seconds"] = startup_seconds(device.type)
+    for name in MODELS:
+        with turn(device.type):  # anew for each, so that no run waits for all of them
+            throughput["networks"][name] = measure_throughput(name, device)
+        save_throughput(throughput, device.type)
+        print(name, json.dumps(throughput["networks"][name]), flush=True)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ with page.container(width="stretch"):
     with st.grid("auto", min_column_width=165):
         for answer in answers:
             with st.container(border=True, height="stretch"):
-                st.html(shared.card_head(answer.spec))
+                st.html(shared.card_head(answer.spec) + shared.card_run(answer.spec))
                 with st.container(key=f"answer_{answer.spec.name}"):
                     st.html(shared.card_digit(answer, hidden))
                 st.html(shared.card_details(answer, hidden))
@@ -113,6 +113,7 @@ with page.container(width="stretch"):
         st.toggle("Hide answers", key="hide_answers", help="Bet before the reveal.", persist_state="session")
         if hidden:
             st.button("Reveal", type="primary", on_click=state.update, kwargs={"revealed": state.revision})
+        shared.back_to_shipped()
     if state.digit is not None and state.truth is None:
         st.segmented_control(
             "True digit",

@@ -12,8 +12,11 @@ st.markdown(
     "Neural networks that learn to read **handwritten digits**, side by side, on this computer. "
     "Draw a digit and see what each network makes of it."
 )
-if st.button("Draw a digit", icon=":material/draw:", type="primary"):
-    st.switch_page("pages/draw.py")
+with st.container(horizontal=True):
+    if st.button("Draw a digit", icon=":material/draw:", type="primary"):
+        st.switch_page("pages/draw.py")
+    if st.button("Watch one learn", icon=":material/model_training:"):
+        st.switch_page("pages/train.py")
 
 st.header("The networks")
 with st.grid("auto", min_column_width=300):

@@ -16,7 +16,7 @@ from pages import shared
 from pages.canvas import Canvas
 
 if TYPE_CHECKING:
-    from atelier.classifier import Detections
+    from atelier.classifier import Classifier, Detections
 
 WIDTH, HEIGHT = drawing.WIDE_CANVAS
 WELCOME = "Write a number. Everything is read when the pen lifts."
@@ -92,7 +92,7 @@ def card(spec: ModelSpec, key: str, picture: np.ndarray, found: "Detections | No
     """One network's reading of the scene, and its boxes."""
     reading = (found.reading if found else "") or shared.BLANK
     with st.container(border=True, height="stretch"):
-        st.html(shared.card_head(spec))
+        st.html(shared.card_head(spec) + shared.card_run(spec))
         with st.container(key=key):
             st.html(f'<div class="reading">{reading}</div>')
         st.html(f'<div class="note">{note}</div>')
@@ -103,9 +103,8 @@ def card(spec: ModelSpec, key: str, picture: np.ndarray, found: "Detections | No
             )
 
 
-def both_views(confidence: float) -> None:
+def both_views(detector: "Classifier", reader: "Classifier", confidence: float) -> None:
     """What the detector sees, and beside it what a network for single digits makes of the same picture."""
-    detector, reader = shared.load(DETECTOR.name).result(), shared.load(WITHOUT.name).result()
     found = boxes = pieces = None
     notes = ("&nbsp;", "&nbsp;")
     if state.scene is not None:
@@ -115,11 +114,12 @@ def both_views(confidence: float) -> None:
         boxes = found.above(confidence)
         pieces = reader.read_pieces(state.scene)
         read = time.perf_counter()
-        whole = shared.ask(WITHOUT, drawing.normalise(state.scene))
+        whole = reader.predict_proba(drawing.normalise(state.scene)[None])[0]
+        all_read = time.perf_counter()
         notes = (
             f"Boxes: {len(boxes.labels)} · {1000 * (detected - started):.0f} ms",
             f"Connected pieces: {len(pieces.labels)} · {1000 * (read - detected):.0f} ms<br>The whole picture as one "
-            f"digit: <b>{whole.digit}</b>, {whole.probabilities.max():.0%} sure · {whole.milliseconds:.0f} ms",
+            f"digit: <b>{whole.argmax()}</b>, {whole.max():.0%} sure · {1000 * (all_read - read):.0f} ms",
         )
     with st.grid("auto", min_column_width=460):
         card(DETECTOR, "scene_reading", state.scene, boxes, notes[0])
@@ -145,10 +145,10 @@ def several_digits() -> None:
         confidence = st.slider(
             "Confidence", 0.05, 0.95, 0.5, 0.05, width=300, help="Boxes that the detector is less sure of are left out."
         )
-    two = [shared.ask(spec, None) for spec in (DETECTOR, WITHOUT)]
-    if problem := next((answer.problem for answer in two if answer.problem), ""):
-        st.warning(problem)
-    elif shared.loading(two):
+    detector, reader = (shared.load(spec.name) for spec in (DETECTOR, WITHOUT))
+    if not (detector.done() and reader.done()):
         st.caption("The networks are loading …")
+    elif error := detector.exception() or reader.exception():
+        st.warning(shared.said(error))
     else:
-        both_views(confidence)
+        both_views(detector.result(), reader.result(), confidence)

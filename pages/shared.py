@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from statistics import mode, multimode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,7 +22,9 @@ from streamlit.runtime.pages_manager import PagesManager
 
 import atelier
 from atelier.checkpoint import CheckpointError
-from atelier.zoo import ModelSpec
+from atelier.training import runs
+from atelier.training.runs import RunError
+from atelier.zoo import MODELS, ModelSpec
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
@@ -36,47 +38,185 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 BLANK = "–"  # the answer to a blank canvas
 POLL = 0.1  # seconds between looks at what is still loading
 HEAD_START = 1.0  # seconds: the first screen comes first
+ROOM = 200 << 20  # bytes for the weights of people's own runs: three of VGG16, or the CNNs of a whole class
 
-_loading: dict[tuple[str | float, ...], Future["Classifier"]] = {}  # for all visitors
+state = st.session_state
+
+
+# Which weights: the shipped ones or a person's own run, for this browser session and in its link ----------------------
+
+
+def chosen(model: str) -> str | None:
+    """The id of the run that this session uses as a network; None for the shipped one."""
+    return state.get("chosen_runs", {}).get(model)
+
+
+def use_run(run_id: str, model: str) -> None:
+    """From now on the network of this session is this run, on every page. If it cannot be loaded, its card says why."""
+    state["chosen_runs"] = {**state.get("chosen_runs", {}), model: run_id}
+    _complete_link()
+
+
+def use_shipped(*models: str) -> None:
+    """From now on these networks of this session are the shipped ones."""
+    state["chosen_runs"] = {model: run for model, run in state.get("chosen_runs", {}).items() if model not in models}
+    _complete_link()
+
+
+def back_to_shipped() -> None:
+    """A button, while any network is a person's own run."""
+    if state.get("chosen_runs"):
+        label, icon = "Back to the shipped networks", ":material/restart_alt:"
+        st.button(label, icon=icon, key="back_to_shipped", on_click=use_shipped, args=tuple(MODELS))
+
+
+def follow_link() -> None:
+    """To be called before each page: a new session uses the runs that its link names (`?cnn=<run id>`). Later the link
+    follows the session, for Streamlit empties it when the page changes."""
+    if "chosen_runs" not in state:
+        _take_over_link()
+    elif state.get("previous_page") != state.get("page"):
+        state["link_objection"] = ""
+    _complete_link()
+    if state.get("link_objection"):
+        st.warning(state["link_objection"])
+
+
+def _take_over_link() -> None:
+    state["chosen_runs"], objections = {}, []
+    for name in MODELS:
+        if run_id := st.query_params.get(name):
+            try:
+                _weights(name, run_id)
+                state["chosen_runs"][name] = run_id
+            except RunError as error:
+                objections.append(str(error))
+    state["link_objection"] = " ".join([*objections, "Shipped networks answer instead."] if objections else [])
+
+
+def _complete_link() -> None:
+    for name in MODELS:
+        if name in st.query_params and chosen(name) is None:
+            del st.query_params[name]
+    if any(st.query_params.get(name) != run_id for name, run_id in state["chosen_runs"].items()):
+        st.query_params.update(state["chosen_runs"])  # together: each change is a step for the browser's back button
+
+
+def _weights(name: str, run_id: str) -> Path:
+    """The weights of a run, to be used as a network. The id may come from a stranger's link.
+
+    Raises:
+        RunError: if there is no such run, or it is of another network, or has no weights.
+    """
+    title = MODELS[name].title
+    try:
+        run = runs.Run.open(runs.RUNS, run_id)
+        model = run.read("config.json").get("model")
+    except (RunError, OSError):  # OSError: an id that is longer than a file's name may be
+        raise RunError(f"The run that was chosen as {title} is not on this computer, or it is damaged.") from None
+    if model != name:
+        raise RunError(f"The run that was chosen as {title} trained another network.")
+    if not run.path("best.safetensors").is_file():
+        raise RunError(f"The run that was chosen as {title} has no weights yet: they come with its first validation.")
+    return run.path("best.safetensors")
+
+
+# Loaded networks, for all visitors ------------------------------------------------------------------------------------
+
+
+class _Files(NamedTuple):
+    """What a network is made from, as it was when somebody asked for it."""
+
+    checkpoint: Path
+    own: bool  # a person's run
+    written: tuple[float, float]  # when: the checkpoint, and the backbone below it
+    size: int  # bytes, of both
+
+
+_loading: dict[_Files, Future["Classifier"]] = {}  # the last used is the last
 _starting = threading.Lock()
 
 
 def load(name: str) -> Future["Classifier"]:
-    """A shipped network, loading in a thread of its own: once for all visitors, and again if its files have changed."""
-    spec = atelier.MODELS[name]
-    key = (name, *(file.stat().st_mtime if file.is_file() else 0.0 for file in (spec.checkpoint, spec.backbone)))
+    """The network that this session uses, loading in a thread of its own: once for all visitors, and again if its files
+    have changed. Meanwhile what they held before answers, so that a network can be used while it is still trained."""
+    run_id = chosen(name)
+    if run_id is None:
+        return _promise(name, MODELS[name].checkpoint)
+    try:
+        return _promise(name, _weights(name, run_id), own=True)
+    except RunError as error:
+        failed: Future[Classifier] = Future()
+        failed.set_exception(error)
+        return failed
+
+
+def _promise(name: str, checkpoint: Path, own: bool = False) -> Future["Classifier"]:
+    (written, size), (before, more) = _looked_up(checkpoint), _looked_up(MODELS[name].backbone)
+    files = _Files(checkpoint, own, (written, before), size + more)
     with _starting:
-        if key not in _loading:
-            _loading[key] = Future()
-            start = threading.Timer(HEAD_START, _load, (name, _loading[key]))
+        promise = _loading.pop(files, None)
+        if promise is None:
+            promise = Future()
+            start = threading.Timer(HEAD_START, _load, (name, files, promise))
             start.daemon = True
             start.start()
-        return _loading[key]
+        _loading[files] = promise
+        _make_room()
+        for other in [other for other in _loading if other.checkpoint == checkpoint and other != files]:
+            if promise.done():
+                del _loading[other]
+            elif _loading[other].done() and not _loading[other].exception():
+                return _loading[other]
+        return promise
 
 
-def _load(name: str, promise: Future["Classifier"]) -> None:
+def _looked_up(file: Path) -> tuple[float, int]:
+    """When a file was written, and its size in bytes; zeros if there is none."""
     try:
-        classifier = atelier.load(name)
+        found = file.stat()
+    except OSError:
+        return 0.0, 0
+    return found.st_mtime, found.st_size
+
+
+def _make_room() -> None:
+    """Forget the runs that nobody has used for longest. Weights lie on disk in half precision: loaded, they are twice
+    as large."""
+    own = [files for files in _loading if files.own]
+    while len(own) > 1 and 2 * sum(files.size for files in own) > ROOM:
+        del _loading[own.pop(0)]
+
+
+def _load(name: str, files: _Files, promise: Future["Classifier"]) -> None:
+    try:
+        classifier = atelier.load(str(files.checkpoint) if files.own else name)
+        if classifier.spec.name != name:
+            raise CheckpointError(f"The run that was chosen as {MODELS[name].title} holds weights of another network.")
         classifier.predict_proba(np.zeros((1, 28, 28), dtype=np.uint8))  # the first call is slow: not before a class
         promise.set_result(classifier)
     except Exception as error:  # said on the page, in place of the network's answer
         promise.set_exception(error)
-    if all(other.done() for other in _loading.values()):
+    with _starting:
+        ready = all(other.done() for shipped, other in _loading.items() if not shipped.own)
+    if ready and not files.own:
         # Streamlit collects garbage after every run of a page. Looking through PyTorch's objects each time would cost
-        # 130 ms a stroke; they stay anyway.
+        # 130 ms a stroke; they stay anyway. A person's run brings few, and goes again.
         gc.collect()
         gc.freeze()
 
 
 def load_networks_in_background() -> None:
-    """Start loading, so that the networks are there when the first digit is drawn."""
-    for name in atelier.MODELS:
+    """Start loading, so that the networks are there when the first digit is drawn; the shipped ones also when they are
+    not in use, for they are one click away."""
+    for name, spec in MODELS.items():
         load(name)
+        _promise(name, spec.checkpoint)
 
 
 def wait_for_a_network() -> None:
     """Run the page again as soon as one more network is loaded, or when the visitor draws the digit."""
-    waiting = [load(name) for name in atelier.MODELS if not load(name).done()]
+    waiting = [promise for promise in map(load, MODELS) if not promise.done()]
     place = st.empty()
     while waiting and not any(promise.done() for promise in waiting):
         time.sleep(POLL)
@@ -115,7 +255,7 @@ def ask(spec: ModelSpec, digit: np.ndarray | None) -> Answer:
 
 def said(error: BaseException | None) -> str:
     """Why a network could not be loaded, for the page."""
-    if isinstance(error, CheckpointError):
+    if isinstance(error, (CheckpointError, RunError)):
         return str(error)
     return f"This network could not be loaded: {error}"
 
@@ -168,6 +308,7 @@ def camera(label: str, key: str, on_change: Callable[[str], None]) -> None:
 
 STYLE = """<style>
 .network { border-left: 0.4rem solid; padding-left: 0.6rem; font-weight: 700; font-size: 1.2rem; white-space: nowrap; }
+.run { opacity: 0.75; font-size: 0.85rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .digit { font-size: 4.5rem; font-weight: 800; line-height: 1; text-align: center; }
 .confidence { font-size: 1.2rem; font-weight: 700; text-align: center; }
 .bars { display: flex; gap: 2px; height: 3.6rem; }
@@ -193,6 +334,15 @@ def style() -> None:
 
 def card_head(spec: ModelSpec) -> str:
     return f'<div class="network" style="border-color: {spec.colour}">{escape(spec.title)}</div>'
+
+
+def card_run(spec: ModelSpec) -> str:
+    """Where the network's weights come from, while any of the networks is a person's own run."""
+    if not state.get("chosen_runs"):
+        return ""
+    run_id = chosen(spec.name)
+    told = "shipped" if run_id is None else f"own run: {escape(runs.Run(runs.RUNS / run_id).name)}"
+    return f'<div class="run" title="{told}">{told}</div>'
 
 
 def thumbnail(spec: ModelSpec) -> str:

@@ -14,7 +14,8 @@ from platformdirs import user_cache_path
 from atelier.training.recipe import Recipe
 from atelier.zoo import MODELS
 
-VALIDATION_DIGITS, TEST_DIGITS = 5_000, 10_000
+TEST_DIGITS = 10_000
+SPEEDS = {"train_digits_per_second", "frozen_digits_per_second", "predict_digits_per_second"}
 FORWARD = 1 / 3  # share of a training step: a layer costs one product on the way forth, and two on the way back
 
 
@@ -23,9 +24,10 @@ def throughput_file(device: str) -> Path:
     return user_cache_path("deep-learning-atelier") / f"throughput-{device}.json"
 
 
-def save_throughput(throughput: dict[str, Any]) -> Path:
-    """Keep what `measure_throughput` has returned."""
-    file = throughput_file(throughput["device"])
+def save_throughput(throughput: dict[str, Any], device: str) -> Path:
+    """Keep `startup_seconds`, of a new process until PyTorch and the data are there, and under `networks` what
+    `measure_throughput` has returned of each, for "cpu", "cuda" or "mps"."""
+    file = throughput_file(device)
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(f".{os.getpid()}.tmp")
     unfinished.write_text(json.dumps(throughput, indent=1))
@@ -37,7 +39,8 @@ def load_throughput(device: str) -> dict[str, Any] | None:
     """What is kept for "cpu", "cuda" or "mps"; None if there is nothing, or nothing that can be used."""
     try:
         throughput = json.loads(throughput_file(device).read_text())
-        return throughput if throughput["networks"].keys() >= MODELS.keys() else None
+        complete = all(speeds.keys() == SPEEDS for speeds in throughput["networks"].values())
+        return throughput if complete and throughput["startup_seconds"] > 0 else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -49,10 +52,11 @@ def estimate(model: str, network: dict[str, Any], recipe: Recipe, throughput: di
         model: a name in MODELS.
         network: what differs from the network's default config; time is taken to grow with the arithmetic.
         recipe: of the training.
-        throughput: as `measure_throughput` returns it.
+        throughput: as it was kept.
 
     Raises:
         ValueError: for sizes that cannot work.
+        KeyError: if the network has not been measured.
         TypeError: for a size that the network does not have.
     """
     speeds = throughput["networks"][model]
@@ -62,9 +66,9 @@ def estimate(model: str, network: dict[str, Any], recipe: Recipe, throughput: di
     validating, preparing = answering, 0.0
     if speeds["frozen_digits_per_second"] is not None:  # what the frozen part makes of a digit is kept
         copies = min(recipe.epochs, recipe.variations) * recipe.train_size
-        preparing = (copies + VALIDATION_DIGITS) * frozen / speeds["frozen_digits_per_second"]
+        preparing = (copies + recipe.validation_size) * frozen / speeds["frozen_digits_per_second"]
         validating = FORWARD * learning
-    epoch = recipe.train_size * learning + VALIDATION_DIGITS * validating
+    epoch = recipe.train_size * learning + recipe.validation_size * validating
     return throughput["startup_seconds"] + preparing + recipe.epochs * epoch + TEST_DIGITS * answering
 
 

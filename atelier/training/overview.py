@@ -30,6 +30,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "vit": {"patch_size": 4, "depth": 6, "heads": 4, "dim": 96},
 }
 
+LABELS = {"train_size": "training digits", "validation_size": "validation digits"}  # where a field's name says less
+
 # What an event holds, and the largest value that is believed; the smallest is 0.
 EVENT = {
     "step": 1e9,
@@ -48,7 +50,7 @@ class Summary:
     """A run at a glance."""
 
     run: Run
-    name: str  # what a person calls it; else network and date
+    name: str  # what a person calls it; else network and time
     model: str  # its name in MODELS; "" if that is not known
     network: str  # what it trains, for people
     recipe: Recipe | None  # None if it is not known
@@ -122,17 +124,9 @@ def summarise(run: Run) -> Summary | None:
         problems.append(f"This page does not know the network {model!r}.")
     told = history(run)
     problems += [told.problem] * bool(told.problem)
-    built = config.get("network") if isinstance(config.get("network"), dict) else {}
-    sizes = {
-        size: built[size] if type(built.get(size)) is type(usual) else usual
-        for size, usual in SIZES.get(model, {}).items()
-    }
+    sizes = _sizes(model, config.get("network"))
     network = MODELS[model].title if model in MODELS else (model or "unknown")[:40]
-    accuracy, measured_on = _number(result.get("accuracy"), 1.0), "test"
-    if accuracy is None:
-        validated = told.events[told.events.split == "val"].accuracy
-        accuracy = _number(result.get("validation_accuracy"), 1.0)
-        accuracy, measured_on = (float(validated.max()) if len(validated) else accuracy), "validation"
+    accuracy, measured_on = _accuracy(result, told.events)
     seconds = _number(result.get("seconds"), EVENT["seconds"])
     if seconds is None and len(told.events):
         seconds = float(told.events.seconds.iloc[-1])
@@ -141,14 +135,14 @@ def summarise(run: Run) -> Summary | None:
         return None
     return Summary(
         run=run,
-        name=_name(run) or f"{network} {_date(run):%d %b %H:%M:%S}",
+        name=_name(run) or f"{network} {_date(run):%H:%M:%S}",
         model=model if model in MODELS else "",
         network=network,
         recipe=recipe,
         sizes=sizes,
         changes=changes(model, recipe, sizes) if model in MODELS and recipe else "not known",
         accuracy=accuracy,
-        measured_on=measured_on if accuracy is not None else "",
+        measured_on=measured_on,
         seconds=seconds,
         device=str(config.get("device_name", ""))[:40],
         date=_date(run),
@@ -173,15 +167,24 @@ def status(run: Run) -> tuple[str, str]:
     return state, str(reason)[:400]
 
 
+def requested(run: Run) -> str:
+    """What a person has asked of it: "pause", "stop" or ""."""
+    try:
+        asked = run.requested()
+    except (OSError, RecursionError):
+        return ""
+    return asked if isinstance(asked, str) else ""
+
+
 def table(summaries: list[Summary]) -> pd.DataFrame:
     """A row a run, with the fields of Summary that people want to compare."""
-    shown = ("name", "network", "changes", "accuracy", "measured_on", "seconds", "device", "date", "state", "problem")
+    shown = ("name", "network", "changes", "accuracy", "measured_on", "seconds", "state", "device", "date", "problem")
     rows = [[getattr(summary, field) for field in shown] for summary in summaries]
     return pd.DataFrame(rows, columns=shown, index=[summary.id for summary in summaries])
 
 
 def changes(model: str, recipe: Recipe, sizes: dict[str, Any]) -> str:
-    """The preset that a recipe is nearest to, and where it differs: "Demo, epochs 2, seed 7"."""
+    """The preset that a recipe is nearest to, and where it differs: "Demo, epochs 2, training digits 3,000"."""
     told = {preset: _differences(recipe, usual) for preset, usual in MODELS[model].presets.items()}
     preset = min(told, key=lambda preset: len(told[preset]))
     sized = [f"{size.replace('_', ' ')} {sizes[size]}" for size, usual in SIZES[model].items() if sizes[size] != usual]
@@ -197,7 +200,8 @@ def _differences(recipe: Recipe, usual: Recipe) -> list[str]:
         if field.name == "augmentation":
             told.append("no augmentation" if value == NO_AUGMENTATION else "other augmentation")
         else:
-            told.append(f"{field.name.replace('_', ' ')} {value}")
+            name = LABELS.get(field.name, field.name.replace("_", " "))
+            told.append(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}")
     return told
 
 
@@ -362,6 +366,24 @@ def _recipe(config: dict[str, Any]) -> Recipe | None:
     pairs = [(getattr(recipe, f.name), getattr(usual, f.name)) for f in fields(Recipe) if f.name != "augmentation"]
     pairs += [(limit, 0.0) for limit in asdict(recipe.augmentation).values()]
     return recipe if all(_is_like(value, like) for value, like in pairs) else None
+
+
+def _sizes(model: str, built: object) -> dict[str, Any]:
+    """What a config's "network" says of the sizes in SIZES."""
+    said = built if isinstance(built, dict) else {}
+    return {
+        size: said[size] if type(said.get(size)) is type(usual) else usual
+        for size, usual in SIZES.get(model, {}).items()
+    }
+
+
+def _accuracy(result: dict[str, Any], events: pd.DataFrame) -> tuple[float | None, str]:
+    """On the test digits; before there is that, the best on the validation digits."""
+    if (tested := _number(result.get("accuracy"), 1.0)) is not None:
+        return tested, "test"
+    validated = events[events.split == "val"].accuracy
+    best = float(validated.max()) if len(validated) else _number(result.get("validation_accuracy"), 1.0)
+    return best, "" if best is None else "validation"
 
 
 def _is_like(value: object, like: object) -> bool:

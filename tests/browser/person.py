@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from atelier.data import hands
 from atelier.data.drawing import CANVAS
 
+NOTHING = "–"  # the answer to a blank canvas
 DRAWINGS = json.loads(hands.STROKES.read_text())
 
 
@@ -55,6 +56,29 @@ def wait_until(page: Page, condition: Callable[[], bool], seconds: float = 30) -
     while not condition():
         assert time.monotonic() < deadline, "what the test waits for did not happen"
         page.wait_for_timeout(20)
+
+
+def pen_up_to_answer(page: Page, strokes: int) -> list[float]:
+    """Draw so many short strokes; milliseconds from each pen up to all answers on screen."""
+    page.evaluate("addEventListener('pointerup', () => { window.penUp = performance.now() }, true)")
+    box, taken = page.locator(".st-key-draw_canvas canvas.upper-canvas").bounding_box(), []
+    for i in range(strokes):
+        before, x = revision(page), box["x"] + 40 + 30 * i
+        page.mouse.move(x, box["y"] + 30)
+        page.mouse.down()
+        page.mouse.move(x, box["y"] + 80, steps=5)
+        page.mouse.up()
+        taken.append(page.evaluate(PEN_UP_TO_ANSWER, before))
+        page.wait_for_timeout(300)
+    return taken
+
+
+PEN_UP_TO_ANSWER = """before => new Promise(done => {
+  const up = window.penUp, status = () => document.querySelector('.st-key-draw_status')?.innerText ?? '';
+  const look = () => parseInt(status().split(' ').pop()) > before
+    ? done(performance.now() - up) : requestAnimationFrame(look);
+  look();
+})"""
 
 
 def press(page: Page, name: str) -> None:

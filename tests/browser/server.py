@@ -1,5 +1,6 @@
 """Run a Streamlit script as a person would."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -24,14 +25,16 @@ class Server:
         return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
-def serve(script: Path, folder: Path) -> Iterator[Server]:
-    """Run a Streamlit script on a free port."""
+def serve(script: Path, folder: Path, **environment: str) -> Iterator[Server]:
+    """Run a Streamlit script on a free port, its log in `folder`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = open(folder / "server.log", "w+")  # noqa: SIM115
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true", f"--server.port={port}"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT) as server:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+    ) as server:
         address = f"http://localhost:{port}"
         for _ in range(300):
             try:

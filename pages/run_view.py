@@ -1,0 +1,246 @@
+"""One run as it goes, the middle of the Train page: state, buttons, curves, and what the network sees and learns."""
+
+import re
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from atelier import MODELS, figures
+from atelier.training import jobs, overview
+from atelier.training.overview import Summary
+from atelier.training.recipe import Recipe
+from atelier.training.runs import RunError
+from pages import shared
+from pages.live import live_figure
+
+TICK = 1.0  # seconds between two looks at a run that goes on,
+IDLE = 5.0  # and at a folder in which none does: somebody else may start one
+HEIGHT = 380  # pixels of a figure
+PANELS = 330  # pixels: narrower figures go below each other
+RESUME = "Resume goes on from where it stood."
+WHAT_NOW = {"queued": "Its process is starting.", "paused": RESUME, "stopped": RESUME, "interrupted": RESUME}
+NOTHING = "This run has left nothing to show here."
+AXES = {"seconds": "Seconds", "epoch": "Epochs", "step": "Steps"}
+ACCURACIES = {"test": "Test accuracy", "val": "Validation accuracy", "train": "Training accuracy"}
+LEARNT = {  # name: how it is drawn, of which arrays of `watch.npz`, whether in the network's colour, and what it shows
+    "filters": (figures.filters, ("filters",), True, "Filters of the first convolution that learns"),
+    "positions": (figures.position_similarity, ("positions",), False, "How alike it finds any two places"),
+    "attention": (figures.attention, ("digits", "attention"), False, "Where it looks on a dozen digits"),
+    "boxes": (figures.boxes, ("scene", "boxes", "box_labels", "scores"), True, "A scene and the boxes it finds in it"),
+}
+
+state = st.session_state
+
+
+# What the buttons do -------------------------------------------------------------------------------------------------
+
+
+def attempt(what: Callable[[], None], done: str = "") -> None:
+    """Do what a button says, or say why it cannot be done (`state.said` is shown by the page)."""
+    try:
+        what()
+    except RunError as error:
+        done = str(error)
+    except OSError as error:
+        done = f"That was not possible: {error.strerror or error}."
+    state.said = done
+
+
+def plain(text: str) -> str:
+    """Text that people have written, where Streamlit would take it for Markdown."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+# What is shown -------------------------------------------------------------------------------------------------------
+
+
+def buttons(run: Summary, found: list[Summary]) -> None:
+    """What can be done with the run that is looked at; what cannot be done in its state is disabled."""
+    steer = run.active and bool(run.model)
+    used = bool(run.model) and shared.chosen(run.model) == run.id
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Pause",
+            icon=":material/pause:",
+            disabled=not steer,
+            help="Keeps everything and frees the device for others.",
+            on_click=attempt,
+            args=(lambda: jobs.ask(run.run, "pause"),),
+        )
+        st.button(
+            "Resume",
+            icon=":material/resume:",
+            disabled=not run.resumable,
+            help="Goes on as if nothing had happened.",
+            on_click=attempt,
+            args=(lambda: jobs.resume(run.run),),
+        )
+        st.button(
+            "Stop",
+            icon=":material/stop:",
+            disabled=not steer,
+            help="Ends it. What it has learnt so far is kept.",
+            on_click=attempt,
+            args=(lambda: jobs.ask(run.run, "stop"),),
+        )
+        if used:
+            st.button(
+                "Back to the shipped one",
+                icon=":material/restart_alt:",
+                help=f"Every page uses the shipped {run.network} again.",
+                on_click=shared.use_shipped,
+                args=(run.model,),
+            )
+            st.badge("In use on every page", icon=":material/check:", color="green")
+        else:
+            st.button(
+                "Use this one",
+                icon=":material/check_circle:",
+                disabled=not run.usable,
+                help=f"Draw and every other page use it as their {run.network}. It needs one finished epoch.",
+                on_click=shared.use_run,
+                args=(run.id, run.model),
+            )
+        other = next((other for other in found if other.state == "running"), None)
+        if other and not run.active:
+            st.button(
+                f"Watch {plain(other.name)}",
+                icon=":material/visibility:",
+                help="It is being trained right now.",
+                on_click=state.update,
+                kwargs={"run": other.id},
+            )
+
+
+def view(run: Summary, found: list[Summary], seen: dict[str, tuple[str, bool]], folder: Path) -> None:
+    """Everything about a run that changes while it goes on. A fragment.
+
+    Args:
+        run: the run that is looked at.
+        found: all runs; the curves of some may be shown beside.
+        seen: `overview.signs` when the rest of the page was shown; it is shown anew when they have changed.
+        folder: of runs.
+    """
+    if overview.signs(folder) != seen:
+        st.rerun()
+    now, reason = overview.status(run.run)
+    told = overview.history(run.run)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        state_line(run, now, reason)
+        if run.recipe and (run.active or len(told.events)):
+            progress_bar(overview.progress(told.events, run.recipe), run.recipe.epochs, now)
+    if run.problem:
+        st.warning(plain(run.problem))
+    if run.recipe and len(told.events):
+        numbers(run.recipe, told.events, now)
+    if run.model:
+        curves(run, found)
+        panels(run, told)
+
+
+def state_line(run: Summary, now: str, reason: str) -> None:
+    asked = overview.requested(run.run) if now in overview.ACTIVE else ""
+    told = {"pause": "Pauses after this step.", "stop": "Stops after this step."}.get(asked)
+    if not told:
+        told = reason if now == "queued" and reason else f"{reason} {WHAT_NOW.get(now, '')}"
+    colour = MODELS[run.model].colour if run.model else "gray"
+    with st.container(key="run_state", width="content"):
+        st.html(f'<span class="network" style="border-color: {colour}">{now}</span>&ensp;{escape(told)}')
+
+
+def progress_bar(at: overview.Progress, epochs: int, now: str) -> None:
+    with st.container(key="run_progress", width="stretch"):
+        st.progress(
+            1.0 if now == "done" else at.share,
+            f"Epoch {at.epoch:.1f} of {epochs} · step {at.step:,} of {at.steps:,}",
+        )
+
+
+def numbers(recipe: Recipe, events: pd.DataFrame, now: str) -> None:
+    """How it does, how fast, and for how long."""
+    at = overview.progress(events, recipe)
+    last = {split: rows.iloc[-1] for split, rows in events.groupby("split")}
+    shown = {title: f"{last[split].accuracy:.2%}" for split, title in ACCURACIES.items() if split in last}
+    shown["Elapsed"] = overview.duration(at.seconds)
+    if now == "running" and at.left:
+        shown["Left, about"] = overview.duration(at.left)
+    if "train" in last:
+        shown["Images a second"] = f"{last['train'].images_per_second:,.0f}"
+        shown["Learning rate"] = f"{last['train'].learning_rate:.2g}"
+    with st.grid("auto", min_column_width=150):
+        for title, value in shown.items():
+            st.metric(title, value)
+
+
+def curves(run: Summary, found: list[Summary]) -> None:
+    """Loss, accuracy and learning rate of a run, and of others beside it."""
+    others = {other.id: other for other in found if other.model and other.id != run.id}
+    if set(state.get("compare", ())) - others.keys():
+        state.compare = [id for id in state.compare if id in others]
+    place = st.container(key="live_curves")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        over = st.segmented_control(
+            "Axis",
+            list(AXES),
+            default="seconds",
+            required=True,
+            key="over",
+            format_func=AXES.get,
+            help="Seconds are the honest comparison: a step of one network costs more time than one of another.",
+            bind="query-params",
+        )
+        log = st.toggle("Logarithmic loss", key="log", help="Shows small losses larger.", bind="query-params")
+        st.multiselect(
+            "Compare with",
+            list(others),
+            key="compare",
+            format_func=lambda id: others[id].name,
+            placeholder="other runs",
+            bind="query-params",
+            width=420,
+        )
+    told = overview.curves([run, *map(others.get, state.compare)])
+    drawn = {
+        "loss": (figures.curves(told, "loss", over, log), "Loss on training and validation digits as it went"),
+        "accuracy": (figures.curves(told, "accuracy", over), "Accuracy on training and validation digits as it went"),
+        "rate": (figures.rate(told, over), "Learning rate as it went"),
+    }
+    with place, st.grid("auto", min_column_width=PANELS):
+        for name, (figure, alt) in drawn.items():
+            live_figure(figure, f"{name}_{run.id}", HEIGHT, alt)
+
+
+def panels(run: Summary, told: overview.History) -> None:
+    """What the network says and sees at this moment."""
+    colour, seen = MODELS[run.model].colour, overview.watched(run.run)
+    learnt = {
+        name: (draw(*(seen[part] for part in parts), *[colour] * coloured), alt)
+        for name, (draw, parts, coloured, alt) in LEARNT.items()
+        if all(part in seen for part in parts)
+    }
+    two = len(learnt) > 1  # then in a row of their own
+    grid = st.grid(2 if two else 3, min_column_width=PANELS)
+    with grid:
+        with st.container(key="live_guesses"):
+            if "probabilities" in seen:
+                guesses = figures.guesses(seen["digits"], seen["labels"], seen["probabilities"], colour)
+                live_figure(
+                    guesses, f"guesses_{run.id}", HEIGHT, "A dozen validation digits and what it takes them for"
+                )
+            else:
+                st.caption("Its guesses on a dozen digits come in a moment." if run.active else NOTHING)
+        with st.container(key="live_confusion"):
+            if told.confusion is not None:
+                matrix = figures.confusion(told.confusion, colour)
+                live_figure(matrix, f"confusion_{run.id}", HEIGHT, "How often each digit is taken for each")
+            else:
+                st.caption("After the first epoch: which digits it takes for which." if run.active else NOTHING)
+    with grid.cell(column_span="all" if two else 1), st.container(key="live_learnt"):
+        with st.grid(2 if two else 1, min_column_width=PANELS):
+            for name, (figure, alt) in learnt.items():
+                live_figure(figure, f"{name}_{run.id}", HEIGHT, alt)
+        if not learnt:
+            st.caption("What it learns to see comes in a moment." if run.active else NOTHING)

@@ -1,0 +1,155 @@
+"""Networks learn while people look on: a real browser, a real server, and real processes that train."""
+
+import os
+import signal
+import statistics
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_until
+from playwright.sync_api import Browser, Page, expect
+from server import ROOT, Server, serve
+
+from atelier.training.runs import Run
+
+
+@pytest.fixture
+def school(tmp_path) -> Iterator[Server]:
+    """A server whose runs lie in `tmp_path / "runs"`. Whatever still trains in the end is stopped."""
+    yield from serve(ROOT / "app.py", tmp_path, ATELIER_RUNS=str(tmp_path / "runs"))
+    for run in Run.all(tmp_path / "runs"):
+        run.request("stop")
+
+
+@pytest.fixture
+def train(browser: Browser, school: Server) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(f"{school.address}/train")
+    yield page
+    context.close()
+
+
+def start(page: Page, folder, network: str = "CNN") -> Run:
+    """Start a Demo run of a network, and wait until its curve begins."""
+    before = len(Run.all(folder / "runs"))
+    if network != "CNN":
+        pills = page.locator(".st-key-train_networks")
+        pills.get_by_role("button", name=network, exact=True).click()
+        pills.get_by_role("button", name="CNN", exact=True).click()
+        page.wait_for_timeout(500)
+    page.locator(".st-key-train_start button").click()
+    wait_until(page, lambda: len(Run.all(folder / "runs")) > before)
+    return Run.all(folder / "runs")[0]
+
+
+def state(page: Page) -> str:
+    return page.locator(".st-key-run_state").inner_text().split()[0]
+
+
+def curve(page: Page, expression: str, name: str = "loss"):
+    """The value of a JavaScript expression of a figure's element, `plot`."""
+    return page.locator(f"[class*='st-key-{name}_'] .figure").evaluate(f"plot => {expression}")
+
+
+def points(page: Page) -> int:
+    return curve(page, "plot._fullData.reduce((sum, trace) => sum + trace.x.length, 0)")
+
+
+def zoom(page: Page) -> list[float]:
+    """Zoom into the left half of the loss."""
+    box = page.locator("[class*='st-key-loss_'] .nsewdrag").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, middle, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    return curve(page, "plot._fullLayout.xaxis.range")
+
+
+def test_a_demo_is_watched_left_found_again_and_used(train, school, tmp_path):
+    expect(train.get_by_text("Nothing has been trained here yet")).to_be_visible()
+    run = start(train, tmp_path)
+    wait_until(train, lambda: len(run.metrics()) > 3, seconds=60)
+    train.locator("[class*='st-key-loss_'] .nsewdrag").scroll_into_view_if_needed()
+    zoomed, grown = zoom(train), []
+    while len(grown) < 6:  # the curve grows before the run ends, and the zoom is kept
+        assert state(train) == "running"
+        wait_until(train, lambda: not grown or points(train) > grown[-1])
+        grown.append(points(train))
+        assert curve(train, "plot._fullLayout.xaxis.range") == zoomed
+    assert train.url.split("run=")[1].split("&")[0] == run.id
+
+    train.get_by_role("link", name="Home").click()
+    expect(train.get_by_role("heading", name="The networks")).to_be_visible()
+    train.get_by_role("link", name="Train").click()
+    train.locator("[class*='st-key-loss_'] .nsewdrag").wait_for()
+    assert state(train) in ("running", "done")
+    second = start(train, tmp_path)  # waits for the first one, or is next
+    wait_until(train, lambda: run.status()[0] == "done", seconds=180)
+    wait_until(train, lambda: second.status()[0] == "running", seconds=60)
+    wait_until(train, lambda: state(train) == "running")
+    train.get_by_role("button", name="Stop").click()
+    wait_until(train, lambda: second.status()[0] == "stopped")
+    wait_until(train, lambda: state(train) == "stopped")
+
+    train.goto(f"{school.address}/train?run={run.id}")
+    wait_until(train, lambda: state(train) == "done")
+    assert f"{run.read('result.json')['accuracy']:.2%}" in train.locator(".stMain").inner_text()
+    train.get_by_role("button", name="Use this one").click()
+    expect(train.get_by_text("In use on every page")).to_be_visible()
+    train.get_by_role("link", name="Draw").click()
+    ready(train)
+    assert f"cnn={run.id}" in train.url
+    expect(train.get_by_text("own run:").first).to_be_visible()
+    draw(train, drawing("a1", 3))
+    wait_until(train, lambda: answer(train) == "3")
+    train.get_by_role("button", name="Back to the shipped networks").click()
+    wait_until(train, lambda: run.id not in train.url)
+    wait_until(train, lambda: answer(train) == "3")
+
+
+def test_a_run_outlives_the_server_and_a_killed_worker_resumes(train, browser, tmp_path, school):
+    run = start(train, tmp_path)
+    wait_until(train, lambda: run.metrics(), seconds=60)
+    os.kill(school.process, signal.SIGKILL)
+    seen = len(run.metrics())
+    wait_until(train, lambda: len(run.metrics()) > seen)
+    with contextmanager(serve)(ROOT / "app.py", tmp_path, ATELIER_RUNS=str(tmp_path / "runs")) as server:
+        page = browser.new_page()
+        page.goto(f"{server.address}/train")
+        wait_until(page, lambda: page.locator(".st-key-run_state").count() > 0 and state(page) == "running")
+        subprocess.run(["pkill", "-KILL", "-f", run.id], check=True)
+        wait_until(page, lambda: state(page) == "interrupted")
+        page.get_by_role("button", name="Resume").click()
+        wait_until(page, lambda: state(page) == "running", seconds=60)
+        seen = len(run.metrics())
+        wait_until(page, lambda: len(run.metrics()) > seen, seconds=60)
+        page.close()
+
+
+def test_drawing_answers_while_a_network_trains(browser, train, school, tmp_path):
+    """Median pen-up to answers at most twice the one of an idle machine."""
+    page = browser.new_page()
+    page.goto(f"{school.address}/draw")
+    ready(page)
+    draw(page, drawing("a2", 1))
+    idle = statistics.median(pen_up_to_answer(page, 7))
+    run = start(train, tmp_path)
+    wait_until(train, lambda: len(run.metrics()) > 3, seconds=60)
+    busy = statistics.median(pen_up_to_answer(page, 7))
+    assert run.status()[0] == "running"
+    assert busy < 2 * idle, f"{busy:.0f} ms while training, {idle:.0f} ms else"
+    page.close()
+
+
+def test_the_page_fits_a_phone(browser, school, tmp_path):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{school.address}/train")
+    page.locator(".st-key-train_start button").wait_for()
+    assert fits(page)
+    context.close()
