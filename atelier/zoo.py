@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier.training.recipe import Recipe
+from atelier.training.recipe import NO_AUGMENTATION, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,7 +71,15 @@ MODELS: dict[str, ModelSpec] = {
             network="atelier.models.faster_rcnn:FasterRCNN",
             config="FasterRCNNConfig",
             presets={
-                "demo": replace(_FASTER_RCNN, epochs=4, train_size=1_500, batch_size=30, validation_size=1_000),
+                "demo": replace(  # many small steps, on digits as they are: all else learns too little in a minute
+                    _FASTER_RCNN,
+                    epochs=4,
+                    batch_size=8,
+                    learning_rate=4e-4,
+                    train_size=2_000,
+                    validation_size=500,
+                    augmentation=NO_AUGMENTATION,
+                ),
                 "full": _FASTER_RCNN,
             },
         ),

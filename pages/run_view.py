@@ -61,7 +61,7 @@ def buttons(run: Summary, found: list[Summary]) -> None:
     """What can be done with the run that is looked at; what cannot be done in its state is disabled."""
     steer = run.active and bool(run.model)
     used = bool(run.model) and shared.chosen(run.model) == run.id
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button(
             "Pause",
             icon=":material/pause:",

@@ -35,7 +35,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         key="run",
         format_func=lambda id: by_id[id].name,
         persist_state="session",
-        width=420,
+        width=300,
     )
     run_view.buttons(by_id[state.run], found)
 if st.query_params.get("run") != state.run:

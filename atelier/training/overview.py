@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from atelier.training.recipe import Augmentation, Recipe
+from atelier.training.recipe import NO_AUGMENTATION, Recipe
 from atelier.training.runs import UNFINISHED, Run, RunError, read_recipe
 from atelier.zoo import MODELS
 
 ACTIVE = ("queued", "running")
-NO_AUGMENTATION = Augmentation(**{limit.name: 0.0 for limit in fields(Augmentation)})
 
 # By network, the sizes that the Train page offers to change, as they are in its config by default.
 SIZES: dict[str, dict[str, Any]] = {

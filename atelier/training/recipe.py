@@ -45,6 +45,9 @@ class Augmentation:
             raise RecipeError("Augmentation cannot move a stroke's outline by more than 1 pixel.")
 
 
+NO_AUGMENTATION = Augmentation(**{limit.name: 0.0 for limit in fields(Augmentation)})
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to train a network; see each field."""
