@@ -43,7 +43,7 @@ class ModelSpec:
         return getattr(module, class_name)(getattr(module, self.config)(**(config or {})))
 
 
-_CNN = Recipe(epochs=15, optimizer="sgd", learning_rate=0.2, weight_decay=1e-3)
+_CNN = Recipe(epochs=12, optimizer="sgd", learning_rate=0.3, weight_decay=1e-3, averaging=0.995)
 _FASTER_RCNN = Recipe(epochs=5, batch_size=60, learning_rate=1e-3, precision="32-true")  # bfloat16 is slower here
 _VGG16 = Recipe(epochs=12, learning_rate=1e-3, variations=6)
 _ALEXNET = Recipe(epochs=12, learning_rate=1e-3, variations=4)
@@ -60,7 +60,7 @@ MODELS: dict[str, ModelSpec] = {
             paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
             network="atelier.models.cnn:CNN",
             config="CNNConfig",
-            presets={"demo": replace(_CNN, epochs=4), "full": _CNN},
+            presets={"demo": replace(_CNN, epochs=4, averaging=0.98), "full": _CNN},
         ),
         ModelSpec(
             name="faster_rcnn",

@@ -121,6 +121,14 @@ def show(models: list[str]) -> None:
             0.05,
             several,
         )
+        number(
+            "averaging",
+            "Averaging",
+            "Each step, the weights that answer keep this share of themselves and take the rest from those that learn: "
+            "a calm mean. 0 switches it off.",
+            0.005,
+            several,
+        )
         number("validation_size", "Validation digits", "How many of 5,000 others test it each epoch.", 100, several)
         number(
             "seed", "Seed", "Decides all that is random: on a CPU, the same seed gives the same network.", 1, several

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from atelier.training.recipe import Recipe, RecipeError
 from atelier.training.tasks import Digits, loss_and_accuracy, task_of
@@ -72,9 +73,21 @@ class Session:
         optimizers = new_optimizers(network, recipe)
         self.schedules = [new_schedule(optimizer, recipe, self.steps_per_epoch) for optimizer in optimizers]
         self.model, *self.optimizers = fabric.setup(network.to(memory_format=torch.channels_last), *optimizers)
+        # The mean of the last steps' weights answers better than any step's own (Polyak and Juditsky 1992; Izmailov et
+        # al. 2018, arXiv:1803.05407).
+        self.average = (
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
+            if recipe.averaging
+            else None
+        )
         for method in ("losses", "see", "read"):  # several processes share what is learnt in these, too
             if hasattr(network, method):
                 self.model.mark_forward_method(method)
+
+    @property
+    def answering(self) -> nn.Module:
+        """The network that is validated and kept: the average where there is one."""
+        return self.average.module if self.average else self.network
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights by their own names; what else a resume needs under names that begin with TRAINING_STATE."""
@@ -83,6 +96,9 @@ class Session:
             for index, slots in optimizer.state_dict()["state"].items():
                 place = f"{TRAINING_STATE}optimizer.{number}.{index}"
                 state |= {f"{place}.{name}": slot for name, slot in slots.items()}
+        if self.average:
+            average = {"n_averaged": self.average.n_averaged, **weights(self.average.module)}
+            state |= {f"{TRAINING_STATE}average.{name}": tensor for name, tensor in average.items()}
         state[f"{TRAINING_STATE}random"] = torch.get_rng_state()
         if self.fabric.device.type == "cuda":
             state[f"{TRAINING_STATE}random.cuda"] = torch.cuda.get_rng_state(self.fabric.device)
@@ -106,6 +122,11 @@ class Session:
             if name.startswith(f"{TRAINING_STATE}optimizer."):
                 number, index, slot = name.removeprefix(f"{TRAINING_STATE}optimizer.").split(".", 2)
                 slots[int(number)].setdefault(int(index), {})[slot] = tensor
+        if self.average:
+            prefix = f"{TRAINING_STATE}average."
+            average = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            self.average.n_averaged.copy_(average.pop("n_averaged"))
+            load_weights(self.average.module, average)
         self.step, self.epoch, self.seconds = counters["step"], counters["epoch"], counters["seconds"]
         for number, (optimizer, schedule) in enumerate(zip(self.optimizers, self.schedules, strict=True)):
             schedule.load_state_dict(counters["schedules"][number])
@@ -246,6 +267,8 @@ def take_step(session: Session, loss: Tensor) -> None:
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
+    if session.average:
+        session.average.update_parameters(session.network)
     session.step += 1
 
 

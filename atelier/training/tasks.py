@@ -50,7 +50,8 @@ class Classification:
         return digits.contiguous(memory_format=torch.channels_last)
 
     def validation_logits(self) -> Tensor:
-        return predict_logits(self.session.model, self.validation[0])
+        with self.session.fabric.autocast():
+            return predict_logits(self.session.answering, self.validation[0])
 
 
 class FineTuning(Classification):
@@ -115,9 +116,9 @@ class FineTuning(Classification):
         return loss_and_accuracy(logits.float(), self.labels[batch], self.recipe.label_smoothing)
 
     def validation_logits(self) -> Tensor:
-        self.session.model.eval()
+        network = self.session.answering.eval()
         with torch.inference_mode(), self.session.fabric.autocast():
-            return self.session.model.read(self.seen_validation.float()).float()
+            return network.read(self.seen_validation.float()).float()
 
 
 class Detection(Classification):

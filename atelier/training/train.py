@@ -132,7 +132,7 @@ def follow(
     Raises:
         Asked: if a person has asked the run to pause or to stop, after its state has been saved.
     """
-    best, watch = 0.0, Watch(session.network) if config["model"] in MODELS else None
+    best, watch = 0.0, Watch(session.answering) if config["model"] in MODELS else None
     if run is not None and run.path("last.safetensors").is_file():
         tensors, last = checkpoint.load(run.path("last.safetensors"))
         session.restore(tensors, last["progress"])
@@ -162,7 +162,7 @@ def follow(
             if event.split == "val" and event.accuracy >= best:
                 best = event.accuracy
                 result = {"validation_accuracy": best, "seconds": event.seconds}
-                checkpoint.save(run.path("best.safetensors"), halved(weights(session.network)), card | result)
+                checkpoint.save(run.path("best.safetensors"), halved(weights(session.answering)), card | result)
             if watch and (event.split == "val" or time.monotonic() - watched > WATCH_EVERY):
                 watch.look(run, session.step)
                 watched = time.monotonic()

@@ -13,11 +13,13 @@ from atelier.data import mnist
 from atelier.training import loop
 from atelier.training.loop import DivergedError, Session, fit
 from atelier.training.recipe import Recipe
+from atelier.training.tasks import predict_logits
 
 RECIPES = [
     Recipe(epochs=4, batch_size=50, train_size=500, optimizer="adamw", learning_rate=0.01),
     Recipe(epochs=4, batch_size=50, train_size=500, optimizer="sgd", learning_rate=0.1, weight_decay=1e-3),
     Recipe(epochs=4, batch_size=50, train_size=500, optimizer="muon", learning_rate=0.01),
+    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="sgd", learning_rate=0.1, averaging=0.8),
 ]
 
 
@@ -34,7 +36,7 @@ def new_session(recipe):
     return Session(network, recipe, Fabric(accelerator="cpu", devices=1))
 
 
-@pytest.fixture(scope="module", params=RECIPES, ids=lambda recipe: recipe.optimizer)
+@pytest.fixture(scope="module", params=RECIPES, ids=["adamw", "sgd", "muon", "averaged sgd"])
 def trained(request, data):
     session = new_session(request.param)
     return session, list(fit(session, *data))
@@ -97,6 +99,21 @@ def test_schedules_go_as_they_are_called(schedule, shape, data):
         assert rates[9] == pytest.approx(0.005)  # half of a cosine's way down, halfway
     else:
         assert steps[0] > 0 > steps[-2]
+
+
+def test_the_average_of_the_weights_answers(data):
+    """Each step, it keeps 0.8 of itself and takes 0.2 of the network."""
+    session = new_session(replace(RECIPES[-1], epochs=1, train_size=100))
+    bias = session.network.classifier[-1].bias
+    expected, seen = None, []
+    for event in fit(session, *data):
+        seen.append(event)
+        if event.split == "train":
+            expected = bias.detach().clone() if expected is None else 0.8 * expected + 0.2 * bias.detach()
+    averaged = session.average.module.classifier[-1].bias.detach()
+    assert averaged.numpy() == pytest.approx(expected.numpy(), abs=1e-6)
+    logits = predict_logits(session.average.module, data[1][0])
+    assert seen[-1].accuracy == pytest.approx((logits.argmax(1) == data[1][1]).float().mean().item())
 
 
 def test_the_confusion_counts_each_validation_digit_once(trained, data):
