@@ -207,10 +207,10 @@ class Run:
             for line in self.path("metrics.jsonl").read_text().splitlines():
                 try:
                     event = json.loads(line)
-                    place = (event["step"], order[event["split"]])
-                except (ValueError, KeyError, TypeError):
+                    place = (int(event["step"]), order[event["split"]])
+                except (ValueError, KeyError, TypeError, OverflowError):
                     continue
-                while events and (events[-1]["step"], order[events[-1]["split"]]) >= place:
+                while events and (int(events[-1]["step"]), order[events[-1]["split"]]) >= place:
                     events.pop()
                 events.append(event)
         return events
