@@ -1,28 +1,25 @@
 """The command line: `python -m atelier train | evaluate | predict | pretrain | bench`. Each says more with `--help`."""
 
 import argparse
-import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atelier import MODELS, load
 from atelier.checkpoint import CheckpointError
 from atelier.data.glyphs import GlyphError
 from atelier.data.mnist import DamagedDataError
 from atelier.data.photo import PhotoError, read_digit
-from atelier.training.jobs import Asked, attended, be_polite
+from atelier.training.events import Event, Preparation
+from atelier.training.jobs import Asked, attended, be_polite, queue_up
 from atelier.training.queue import turn
 from atelier.training.recipe import PRECISIONS, RecipeError
 from atelier.training.runs import RUNS, Run, RunError, read_recipe
 from atelier.training.tensorboard import check_installed, logged
-
-if TYPE_CHECKING:
-    from atelier.training.loop import Event, Preparation
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -120,19 +117,21 @@ def run_train(options: argparse.Namespace) -> None:
     else:
         config = asked_config(options)
         run = Run.create(options.runs, config) if writes else None
+    recipe = read_recipe(config)
     if writes:
         print(run.id, flush=True)
 
-    def events() -> Iterator["Event | Preparation"]:  # imports PyTorch, which takes seconds, when it is this run's turn
+    def events() -> Iterator[Event | Preparation]:  # imports PyTorch, which takes seconds, when it is this run's turn
         from atelier.training.train import train
 
-        return train(config, run, writes)
+        told = train(config, run, writes)
+        return logged(told, run.folder) if options.tensorboard and writes else told
 
-    attentive = attended(run, config["device"], events) if writes else events()
-    if options.tensorboard and writes:
-        attentive = logged(attentive, run.folder)
-    with contextlib.suppress(Asked):
-        show_progress(attentive, config["recipe"]["epochs"], writes)
+    try:
+        show_progress(attended(run, config["device"], events) if writes else events(), recipe.epochs, writes)
+    except Asked:
+        if "WORLD_SIZE" in os.environ:  # the launch may still be waiting for this process: it ends if this one fails
+            raise RunError("The run was paused or stopped.") from None
 
 
 def asked_config(options: argparse.Namespace) -> dict[str, Any]:
@@ -179,13 +178,14 @@ def reopen(options: argparse.Namespace, model: str) -> tuple[Run, dict[str, Any]
     config = run.read("config.json")
     if config.get("model") != model:
         raise RunError(f"Run {run.id} trains {config.get('model')}, not {model}.")
+    read_recipe(config)
+    if not getattr(options, "in_background", False) and int(os.environ.get("RANK", 0)) == 0 and not run.is_locked():
+        queue_up(run)
     return run, config
 
 
-def show_progress(events: Iterator["Event | Preparation"], epochs: int, writes: bool = True) -> None:
+def show_progress(events: Iterator[Event | Preparation], epochs: int, writes: bool = True) -> None:
     from tqdm import tqdm
-
-    from atelier.training.loop import Preparation
 
     with tqdm(total=epochs, unit="epoch", disable=None if writes else True, bar_format=PROGRESS) as bar:
         for event in events:
@@ -244,9 +244,11 @@ def run_bench_latency(options: argparse.Namespace) -> None:
 
 def run_bench_train(options: argparse.Namespace) -> None:
     from atelier.evaluation.training_speed import bench_training, table
+    from atelier.training.devices import pick_device
 
     networks = list(MODELS) if "all" in options.networks else options.networks
-    print(table(bench_training(networks, options.device, options.repeats, options.csv)))
+    with turn(pick_device(options.device).type):
+        print(table(bench_training(networks, options.device, options.repeats, options.csv)))
 
 
 def run_bench_throughput(options: argparse.Namespace) -> None:
@@ -256,6 +258,7 @@ def run_bench_throughput(options: argparse.Namespace) -> None:
 
     device = pick_device(options.device)
     throughput = load_throughput(device.type) or {"networks": {}}
+    be_polite()
     throughput["startup_seconds"] = startup_seconds(device.type)
     for name in MODELS:
         with turn(device.type):  # anew for each, so that no run waits for all of them

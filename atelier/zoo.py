@@ -76,7 +76,7 @@ MODELS: dict[str, ModelSpec] = {
                     epochs=4,
                     batch_size=8,
                     learning_rate=4e-4,
-                    train_size=2_000,
+                    train_size=1_900,
                     validation_size=500,
                     augmentation=NO_AUGMENTATION,
                 ),

@@ -22,7 +22,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 import atelier
 from atelier.checkpoint import CheckpointError
-from atelier.training import runs
+from atelier.training import jobs, runs
 from atelier.training.runs import RunError
 from atelier.zoo import MODELS, ModelSpec
 
@@ -33,7 +33,9 @@ THUMBNAILS = Path(__file__).parent / "thumbnails"
 
 # A single digit keeps one core busy for milliseconds; more threads only get in each other's way when a class draws at
 # once or a network trains beside. PyTorch reads this when it is imported, later.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "OMP_NUM_THREADS" not in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    jobs.not_for_workers.add("OMP_NUM_THREADS")  # training takes all cores
 
 BLANK = "–"  # the answer to a blank canvas
 POLL = 0.1  # seconds between looks at what is still loading

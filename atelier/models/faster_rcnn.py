@@ -32,7 +32,7 @@ from atelier.models.sizes import check_number, check_numbers
 LONG_SIDE = 4 * SHORT_SIDE  # pixels: scenes are scaled to SHORT_SIDE, unless they are longer then
 STRIDE = 4  # pixels from one place of the map to the next
 ENLARGED = 72  # pixels: a single digit of 28 x 28 is enlarged, so that its ink is as large as most digits in scenes
-MOST_FOR_A_DIGIT = 16  # proposals that are looked at where one digit is all there is
+MOST_FOR_A_DIGIT = 12  # proposals that are looked at where one digit is all there is
 ROI = 7  # height and width of the grid that RoIAlign cuts out
 OVERLAP = 0.3  # intersection over union from which two boxes hold the same digit: neighbours in scenes stay below
 

@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 
 from atelier.training.queue import turn
 from atelier.training.recipe import Recipe
-from atelier.training.runs import REQUESTS, RUNS, UNFINISHED, Run, RunError
+from atelier.training.runs import REQUESTS, RUNS, UNFINISHED, Run, RunError, read_recipe
 
 ROOT = Path(__file__).parent.parent.parent
 LOG = "worker.log"  # in the run's folder: what its process printed
 POLITENESS = 10  # by how much a background process lets others go first
+
+not_for_workers: set[str] = set()  # names in the environment that are meant for this process alone
 
 E = TypeVar("E")
 
@@ -43,7 +45,7 @@ def start(
     from atelier.training.train import new_config
 
     run = Run.create(runs, new_config(model, recipe, device, network))
-    _launch(run)
+    _launch(run, model)
     return run
 
 
@@ -54,11 +56,18 @@ def resume(run: Run) -> None:
         RunError: if there is nothing to resume.
     """
     state, _ = run.status()
-    if state not in UNFINISHED:
+    if state not in UNFINISHED or run.is_locked():
         raise RunError(f"Run {run.name} is {state}: there is nothing to resume.")
+    config = run.read("config.json")
+    read_recipe(config)  # is refused here, not in the background
+    queue_up(run)
+    _launch(run, config["model"])
+
+
+def queue_up(run: Run) -> None:
+    """From now on the run waits for its turn, whatever was asked of it before."""
     run.forget_request()
     run.set_status("queued")
-    _launch(run)
 
 
 def ask(run: Run, what: str) -> None:
@@ -89,14 +98,13 @@ def measure(device: str) -> None:
     _in_background(["bench", "throughput", "--device", device])
 
 
-def _launch(run: Run) -> None:
-    model, runs = run.read("config.json")["model"], run.folder.parent.resolve()
-    _in_background(["train", model, "--resume", run.id, "--runs", str(runs), "--in-background"], run.path(LOG))
+def _launch(run: Run, model: str) -> None:
+    runs = str(run.folder.parent.resolve())
+    _in_background(["train", model, "--resume", run.id, "--runs", runs, "--in-background"], run.path(LOG))
 
 
 def _in_background(arguments: list[str], log: Path = Path(os.devnull)) -> None:
-    # The pages' server answers with one thread (see `pages/shared.py`); training takes all cores.
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment = {name: value for name, value in os.environ.items() if name not in not_for_workers}
     with open(log, "ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "atelier", *arguments],
@@ -117,9 +125,8 @@ def be_polite() -> None:
     """Let other processes go first: drawing still answers while a network trains."""
     if hasattr(os, "nice"):
         os.nice(POLITENESS)
-    group = Path("/proc/self/autogroup")  # Linux shares time between sessions first
-    if group.exists():
-        group.write_text(str(POLITENESS))
+    with contextlib.suppress(OSError):  # Linux shares time between sessions first, if it lets us say so
+        Path("/proc/self/autogroup").write_text(str(POLITENESS))
 
 
 def attended(run: Run, device: str, events: Callable[[], Iterator[E]]) -> Iterator[E]:
@@ -132,22 +139,25 @@ def attended(run: Run, device: str, events: Callable[[], Iterator[E]]) -> Iterat
 
     Raises:
         RunError: if another process trains this run.
-        ValueError, RuntimeError, MemoryError, OSError: after the reason has been written to the run's status.
+        Asked: if a person has asked the run to pause or to stop; its status says so.
+        Exception: any other, after the reason has been written to the run's status.
     """
     with run.lock():
         try:
-            with turn(device, lambda ahead: _wait(run, ahead)):
+            with turn(device, since=run.since(), waiting=lambda ahead: _wait(run, ahead)):
                 obey(run)
                 run.set_status("running")
                 yield from events()
+            run.forget_request()
             run.set_status("done")
         except Asked as asked:
-            run.set_status(REQUESTS[asked.request])
             run.forget_request()
+            run.set_status(REQUESTS[asked.request])
+            raise
         except (KeyboardInterrupt, GeneratorExit):
             run.set_status("interrupted", "Stopped before its end; it can be resumed.")
             raise
-        except (ValueError, RuntimeError, MemoryError, OSError) as error:
+        except Exception as error:
             with contextlib.suppress(OSError):  # if somebody has deleted the folder, the reason goes to the log alone
                 run.set_status("failed", _reason(error))
             raise
@@ -176,12 +186,13 @@ def requested(run: Run) -> str:
     Raises:
         RunError: if its folder has been deleted, so that nobody can want it any more.
     """
-    if not run.folder.is_dir():
-        raise RunError(f"The folder of run {run.id} has been deleted: the training ends.")
+    run.check_exists()
     return run.requested()
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"The run's folder could not be written: {error.strerror or error}. Make room, then resume."
-    return str(error)
+    if isinstance(error, (ValueError, RuntimeError, MemoryError)):
+        return str(error)
+    return f"Something unexpected happened ({type(error).__name__}: {error}); {LOG} in its folder says more."

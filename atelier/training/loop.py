@@ -15,7 +15,6 @@ under `torchrun` every process takes its own share of each batch.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -24,38 +23,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from atelier.training.events import Counts, Event, Preparation
 from atelier.training.recipe import Recipe, RecipeError
 from atelier.training.tasks import Digits, loss_and_accuracy, task_of
 
 EVENTS_PER_EPOCH = 20
 EVENT_SECONDS = 0.5  # a slow network is heard of sooner than after a twentieth of an epoch
 TRAINING_STATE = "training."  # names of tensors that only a resume needs begin with this
-
-
-Counts = tuple[tuple[int, ...], ...]  # ten rows of ten: how often each true digit (row) was read as which (column)
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something a listener may want to show."""
-
-    split: str  # "train": the mean since the last event; "val": all validation digits
-    step: int  # optimiser steps so far
-    epoch: float  # passes over the training digits so far
-    seconds: float  # spent training and validating so far, earlier parts of a resumed run included
-    loss: float  # "val" and "test": cross-entropy in nats; "train": what is minimised, see `tasks.py`
-    accuracy: float  # 0 to 1; while training, on augmented digits
-    learning_rate: float
-    images_per_second: float
-    confusion: Counts | None = None  # "val" and "test" only
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """Features of the frozen part are being computed; see `tasks.FineTuning`."""
-
-    done: int  # digits
-    of: int
 
 
 class DivergedError(RuntimeError):

@@ -5,7 +5,8 @@ nothing here raises an error for it.
 """
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections import Counter
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from atelier.training.runs import UNFINISHED, Run, RunError, read_recipe
 from atelier.zoo import MODELS
 
 ACTIVE = ("queued", "running")
+PLACES = ("auto", "cpu", "cuda", "mps")
 
 # By network, the sizes that the Train page offers to change, as they are in its config by default.
 SIZES: dict[str, dict[str, Any]] = {
@@ -41,6 +43,7 @@ EVENT = {
     "learning_rate": 1.0,
     "images_per_second": 1e9,
 }
+Stamp = tuple[int, int] | None  # of a file: when it was written (ns) and its bytes; None if there is none
 NEEDED = ("step", "epoch", "seconds", "loss", "accuracy")  # without these, an event is left out
 
 
@@ -49,7 +52,7 @@ class Summary:
     """A run at a glance."""
 
     run: Run
-    name: str  # what a person calls it; else network and time
+    name: str  # what a person calls it; else network and time. In `summaries`, no two have the same
     model: str  # its name in MODELS; "" if that is not known
     network: str  # what it trains, for people
     recipe: Recipe | None  # None if it is not known
@@ -58,7 +61,8 @@ class Summary:
     accuracy: float | None  # 0 to 1
     measured_on: str  # "test", "validation" (the best so far) or ""
     seconds: float | None  # of training and validation
-    device: str
+    place: str  # the device that was asked for, one of PLACES
+    device: str  # and its name
     date: datetime
     state: str  # one of STATES
     reason: str
@@ -105,8 +109,13 @@ class Progress:
 
 
 def summaries(runs: Path) -> list[Summary]:
-    """All runs of a folder, newest first."""
-    return [summary for run in Run.all(runs) if (summary := summarise(run))]
+    """All runs of a folder, newest first. Runs of the same name have the last letters of their ids behind it."""
+    found = [summary for run in Run.all(runs) if (summary := summarise(run))]
+    names = Counter(summary.name for summary in found)
+    return [
+        replace(summary, name=f"{summary.name[:53]} ({summary.id[-4:]})") if names[summary.name] > 1 else summary
+        for summary in found
+    ]
 
 
 def summarise(run: Run) -> Summary | None:
@@ -134,7 +143,7 @@ def summarise(run: Run) -> Summary | None:
         return None
     return Summary(
         run=run,
-        name=_name(run) or f"{network} {_date(run):%H:%M:%S}",
+        name=_name(run) or f"{network} {_time(_date(run))}",
         model=model if model in MODELS else "",
         network=network,
         recipe=recipe,
@@ -143,6 +152,7 @@ def summarise(run: Run) -> Summary | None:
         accuracy=accuracy,
         measured_on=measured_on,
         seconds=seconds,
+        place=config.get("device") if config.get("device") in PLACES else "auto",
         device=str(config.get("device_name", ""))[:40],
         date=_date(run),
         state=state,
@@ -152,9 +162,12 @@ def summarise(run: Run) -> Summary | None:
     )
 
 
-def signs(runs: Path) -> dict[str, tuple[str, bool]]:
-    """State, and whether there is a best checkpoint, by run: quickly told, and what a page's buttons depend on."""
-    return {run.id: (status(run)[0], run.path("best.safetensors").is_file()) for run in Run.all(runs)}
+def signs(runs: Path) -> dict[str, tuple[str, Stamp, Stamp]]:
+    """By run: its state, and the stamps of its best checkpoint and its name. Quickly told; if nothing of these has
+    changed, a page's buttons and its table are as they were."""
+    return {
+        run.id: (status(run)[0], stamp(run, "best.safetensors"), stamp(run, "name.json")) for run in Run.all(runs)
+    }
 
 
 def status(run: Run) -> tuple[str, str]:
@@ -177,7 +190,7 @@ def requested(run: Run) -> str:
 
 def table(summaries: list[Summary]) -> pd.DataFrame:
     """A row a run, with the fields of Summary that people want to compare."""
-    shown = ("name", "network", "changes", "accuracy", "measured_on", "seconds", "state", "device", "date", "problem")
+    shown = ("name", "accuracy", "state", "network", "changes", "seconds", "measured_on", "device", "date", "problem")
     rows = [[getattr(summary, field) for field in shown] for summary in summaries]
     return pd.DataFrame(rows, columns=shown, index=[summary.id for summary in summaries])
 
@@ -209,10 +222,17 @@ def _differences(recipe: Recipe, usual: Recipe) -> list[str]:
 
 def history(run: Run) -> History:
     """Not to be changed: the same one is returned as long as the run has nothing new to tell."""
-    return _history(run.folder, stamp(run, "metrics.jsonl"))
+    now, (then, told) = stamp(run, "metrics.jsonl"), _histories.get(run.folder, (None, History(_frame([]))))
+    if now != then:
+        told = _read_history(run)
+        _histories[run.folder] = now, told
+    return told
 
 
-def stamp(run: Run, name: str) -> tuple[int, int] | None:
+_histories: dict[Path, tuple[Stamp, History]] = {}  # of each folder the last one, and what it was read from
+
+
+def stamp(run: Run, name: str) -> Stamp:
     """Another one after each change of a file; None if there is no such file."""
     try:
         stat = run.path(name).stat()
@@ -221,9 +241,8 @@ def stamp(run: Run, name: str) -> tuple[int, int] | None:
     return stat.st_mtime_ns, stat.st_size
 
 
-@lru_cache(maxsize=256)
-def _history(folder: Path, stamp: tuple[int, int] | None) -> History:
-    run, problem, confusion, rows = Run(folder), "", None, []
+def _read_history(run: Run) -> History:
+    problem, confusion, rows = "", None, []
     try:
         told = run.metrics()
     except (OSError, ValueError, TypeError, RecursionError):
@@ -234,7 +253,11 @@ def _history(folder: Path, stamp: tuple[int, int] | None) -> History:
             rows.append({"split": event["split"]} | row)
             found = _confusion(event.get("confusion"))
             confusion = confusion if found is None else found
-    return History(pd.DataFrame(rows, columns=["split", *EVENT]), confusion, problem)
+    return History(_frame(rows), confusion, problem)
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["split", *EVENT])
 
 
 def _confusion(counts: object) -> np.ndarray | None:
@@ -247,15 +270,12 @@ def _confusion(counts: object) -> np.ndarray | None:
 
 
 def curves(summaries: list[Summary]) -> pd.DataFrame:
-    """The events of several runs, as `figures.curves` takes them. Runs of the same name are told apart."""
+    """The events of several runs, as `figures.curves` takes them."""
     told = [pd.DataFrame(columns=["split", *EVENT, "run", "model"])]
-    names = set()
     for summary in summaries:
-        events, name = history(summary.run).events, summary.name
+        events = history(summary.run).events
         if summary.model and len(events):
-            name = f"{name} ({summary.id})" if name in names else name
-            names.add(name)
-            told.append(events.assign(run=name, model=summary.model))
+            told.append(events.assign(run=summary.name, model=summary.model))
     return pd.concat(told[1:] or told)
 
 
@@ -288,7 +308,7 @@ def watched(run: Run) -> dict[str, np.ndarray]:
 
 
 @lru_cache(maxsize=64)
-def _watched(folder: Path, stamp: tuple[int, int] | None) -> dict[str, np.ndarray]:
+def _watched(folder: Path, stamp: Stamp) -> dict[str, np.ndarray]:
     try:
         seen = Run(folder).watched()
     except Exception:  # a damaged archive can fail in any way
@@ -393,6 +413,11 @@ def _is_like(value: object, like: object) -> bool:
 
 def _number(value: object, largest: float) -> float | None:
     return float(value) if type(value) in (int, float) and 0 <= value <= largest else None
+
+
+def _time(date: datetime) -> str:
+    """Of today the time alone."""
+    return f"{date:%H:%M:%S}" if date.date() == datetime.now().date() else f"{date.day} {date:%b %H:%M:%S}"
 
 
 def _date(run: Run) -> datetime:

@@ -95,5 +95,7 @@ class Recipe:
             raise RecipeError("Averaging keeps a share of the weights between 0 and 1, without 1.")
         if not 0 <= self.label_smoothing < 1:
             raise RecipeError("Label smoothing lies between 0 and 1, without 1.")
+        if not 0 <= self.seed < 2**31:
+            raise RecipeError(f"The seed is a number from 0 to {2**31 - 1:,}.")
         if self.precision not in PRECISIONS:
             raise RecipeError(f"There is no precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}.")

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,9 +94,12 @@ class Run:
         return self.folder / name
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        unfinished = self.path(f"{name}.{os.getpid()}.tmp")
-        unfinished.write_text(json.dumps(content, indent=1))
-        os.replace(unfinished, self.path(name))
+        unfinished = self.path(f"{name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        try:
+            unfinished.write_text(json.dumps(content, indent=1))
+            os.replace(unfinished, self.path(name))
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the run; empty if it is missing.
@@ -132,10 +136,17 @@ class Run:
         state, reason = content.get("state"), content.get("reason", "")
         if state not in STATES:
             return "failed", "The run's status is missing or damaged."
-        waited = time.time() - self.path("status.json").stat().st_mtime
+        waited = time.time() - self.since() / 1e9
         if (state == "running" or (state == "queued" and waited > HEAD_START)) and not self.is_locked():
             return "interrupted", "The process that trained it has ended."
         return state, reason
+
+    def since(self) -> int:
+        """When its status was written, in nanoseconds."""
+        try:
+            return self.path("status.json").stat().st_mtime_ns
+        except OSError:
+            return time.time_ns()
 
     def request(self, what: str) -> None:
         """Ask the process that trains the run to "pause" or to "stop"; it obeys after the step it is in."""
@@ -167,13 +178,24 @@ class Run:
         Raises:
             RunError: if another process trains it.
         """
+        self.check_exists()
         try:
             with FileLock(self.path("lock"), timeout=1):  # a reader asking `is_locked` holds it for an instant
                 yield
         except Timeout:
             raise RunError(f"Run {self.id} is being trained by another process.") from None
 
+    def check_exists(self) -> None:
+        """
+        Raises:
+            RunError: if somebody has deleted the run, so that nobody can want it any more.
+        """
+        if not self.path("config.json").is_file():
+            raise RunError(f"The folder of run {self.id} has been deleted.")
+
     def is_locked(self) -> bool:
+        if not self.folder.is_dir():  # taking a lock would make it anew
+            return False
         try:
             with FileLock(self.path("lock"), timeout=0):
                 return False
@@ -200,17 +222,17 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The events so far. A torn last line is left out, and so are the points that a resume has superseded:
-        an event ends whatever was recorded of its step and later ones before."""
+        an event ends whatever was recorded of its step or its time and later ones before."""
         order = {"train": 0, "val": 1, "test": 2}  # within one step
-        events: list[dict[str, Any]] = []
+        events: list[tuple[tuple[int, int], float, dict[str, Any]]] = []  # place, seconds, event
         with contextlib.suppress(FileNotFoundError):
             for line in self.path("metrics.jsonl").read_text().splitlines():
                 try:
                     event = json.loads(line)
-                    place = (int(event["step"]), order[event["split"]])
+                    place, seconds = (int(event["step"]), order[event["split"]]), float(event.get("seconds", 0))
                 except (ValueError, KeyError, TypeError, OverflowError):
                     continue
-                while events and (int(events[-1]["step"]), order[events[-1]["split"]]) >= place:
+                while events and (events[-1][0] >= place or events[-1][1] > seconds):
                     events.pop()
-                events.append(event)
-        return events
+                events.append((place, seconds, event))
+        return [event for _, _, event in events]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from atelier.training.loop import Session
 
 CHUNK = 2_500  # digits whose features are computed and kept together
+VERSION = 1  # of how that is done: another one after each change to augmentation or to what `see` does
 Digits = tuple[Tensor, Tensor]  # images uint8[N, 28, 28], labels int64[N]
 
 
@@ -82,6 +83,7 @@ class FineTuning(Classification):
         chunks, done = [], 0
         for place, chunk in enumerate(images.split(CHUNK)):
             key = content_key(
+                version=VERSION,
                 frozen=self.frozen,
                 input_size=self.session.network.config.input_size,
                 precision=self.session.fabric.strategy.precision.precision,
@@ -116,9 +118,10 @@ class FineTuning(Classification):
         return loss_and_accuracy(logits.float(), self.labels[batch], self.recipe.label_smoothing)
 
     def validation_logits(self) -> Tensor:
-        network = self.session.answering.eval()
+        network, features = self.session.answering.eval(), self.seen_validation
         with torch.inference_mode(), self.session.fabric.autocast():
-            return network.read(self.seen_validation.float()).float()
+            parts = features.split(inference_batch(features.device))
+            return torch.cat([network.read(part.float()).float() for part in parts])
 
 
 class Detection(Classification):
@@ -128,21 +131,23 @@ class Detection(Classification):
     validation tells, is that of single digits, as for the other networks.
     """
 
-    WATCHED = 8  # every eighth digit of a batch is also read alone, to see how far the network is
+    READ_EVERY = 4  # steps; then every second digit is also read alone, to see how far the network is
+    accuracy = torch.zeros(())
 
     def loss(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         model, device = self.session.model, self.images.device
         digits, labels = self.varied(batch), self.labels[batch]
-        model.eval()
-        with torch.no_grad():
-            watched = model(digits[:: self.WATCHED]).argmax(1) == labels[:: self.WATCHED]
-        model.train()
+        if self.session.step % self.READ_EVERY == 0:
+            model.eval()
+            with torch.no_grad():
+                self.accuracy = (model(digits[::2]).argmax(1) == labels[::2]).float().mean()
+            model.train()
         pictures, targets = [], []
         images = (255 * digits[:, 0]).byte().cpu().numpy()
         for scene in place(images, labels.cpu().numpy(), self.recipe.digits_per_scene):
             pictures.append(torch.from_numpy(scene.picture).to(device).unsqueeze(0).float() / 255)
             targets.append({name: tensor.to(device) for name, tensor in target(scene).items()})
-        return sum(model.losses(pictures, targets).values()), watched.float().mean()
+        return sum(model.losses(pictures, targets).values()), self.accuracy
 
 
 def place(images: np.ndarray, labels: np.ndarray, most: int) -> list[scenes.Scene]:

@@ -5,14 +5,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
+from atelier.training.events import Event
+
 E = TypeVar("E")
 
 
 def logged(events: Iterator[E], folder: Path) -> Iterator[E]:
     """The same events; on their way they are written into an event file in `folder`."""
     from torch.utils.tensorboard import SummaryWriter
-
-    from atelier.training.loop import Event
 
     with SummaryWriter(str(folder)) as writer:
         for event in events:

@@ -31,11 +31,12 @@ from atelier.training.loop import (
 )
 from atelier.training.recipe import Recipe, RecipeError
 from atelier.training.runs import REQUESTS, Run, RunError, read_recipe
-from atelier.training.tasks import Digits, predict_logits
+from atelier.training.tasks import Detection, Digits, FineTuning, predict_logits, task_of
 from atelier.training.watch import Watch
 from atelier.zoo import MODELS
 
-SAVE_EVERY = 30.0  # seconds: no more work than this is lost when the process is killed
+SAVE_EVERY = 20.0  # seconds: little more work than this is lost when the process is killed
+LARGEST_FEATURES = 8 << 30  # bytes of memory for what frozen layers make of all digits
 WATCH_EVERY = 2.0  # seconds
 
 
@@ -51,10 +52,32 @@ def new_config(model: str, recipe: Recipe, device: str, network: dict[str, Any] 
         built = MODELS[model].build(network)
     except TypeError:
         raise RecipeError(f"{MODELS[model].title} cannot be changed in {', '.join(network or {})}.") from None
-    new_optimizers(built, recipe)  # is refused here, not after the start
-    return {"model": model, "network": asdict(built.config), "data": mnist.fingerprint()} | circumstances(
-        recipe, device
-    )
+    now = circumstances(recipe, device)
+    check(built, recipe, now["precision"])
+    return {"model": model, "network": asdict(built.config), "data": mnist.fingerprint()} | now
+
+
+def check(network: nn.Module, recipe: Recipe, precision: str) -> None:
+    """Refuse what cannot work before it starts.
+
+    Raises:
+        RecipeError: with the reason.
+    """
+    new_optimizers(network, recipe)
+    task = task_of(network)
+    if task is Detection and precision != "32-true":
+        raise RecipeError("Faster R-CNN computes its boxes in full precision: choose 32-true.")
+    if task is FineTuning:
+        if recipe.averaging:
+            raise RecipeError("Averaging is for networks that are trained as a whole: set it to 0.")
+        with torch.no_grad():
+            values = network.see(torch.zeros(1, 28, 28, dtype=torch.uint8)).numel()
+        copies = min(recipe.epochs, recipe.variations) * recipe.train_size + recipe.validation_size
+        if (size := 2 * values * copies) > LARGEST_FEATURES:  # two bytes each
+            raise RecipeError(
+                f"What the frozen layers make of the digits would take {size >> 30} GB of memory: choose fewer varied "
+                "copies or training digits, a smaller input, or fewer convolutions that learn."
+            )
 
 
 def circumstances(recipe: Recipe, device: str) -> dict[str, Any]:
@@ -67,7 +90,7 @@ def circumstances(recipe: Recipe, device: str) -> dict[str, Any]:
     return {
         "recipe": asdict(recipe),
         "device": place.type,
-        "device_name": torch.cuda.get_device_name() if place.type == "cuda" else _cores(),
+        "device_name": {"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU", "cpu": _cores}[place.type](),
         "precision": pick_precision(recipe.precision, place),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("torch", "torchvision", "lightning-fabric")},
@@ -96,7 +119,8 @@ def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Itera
         DivergedError, MemoryError, OSError: with a sentence.
     """
     recipe = read_recipe(config)
-    config = config | {key: circumstances(recipe, config["device"])[key] for key in ("device_name", "versions")}
+    now = circumstances(recipe, config["device"])
+    config = config | {"device_name": now["device_name"], "versions": now["versions"]}
     processes, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     fabric = Fabric(
         accelerator=config["device"],
@@ -108,16 +132,16 @@ def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Itera
     )
     fabric.launch()
     torch.manual_seed(recipe.seed)
-    session = Session(_build(config), recipe, fabric)
-    data = _on(fabric.device, "train"), _on(fabric.device, "val", recipe.validation_size)
     try:
+        session = Session(_build(config), recipe, fabric)
+        data = _on(fabric.device, "train"), _on(fabric.device, "val", recipe.validation_size)
         yield from follow(session, config, run, writes, *data)
         if writes:
             yield _test(session, run)
     except torch.OutOfMemoryError:
         raise MemoryError(
-            f"The device has too little memory. Start again with a batch size of {recipe.batch_size // 2} instead of "
-            f"{recipe.batch_size}, or less."
+            f"The device has too little memory. Start again with a batch size of {max(2, recipe.batch_size // 2)} "
+            f"instead of {recipe.batch_size}, or less; or with a smaller network, or fewer varied copies."
         ) from None
     if processes > 1:  # all leave together: one that is gone while others still talk to it would take them along
         fabric.barrier()
@@ -135,10 +159,16 @@ def follow(
     best, watch = 0.0, Watch(session.answering) if config["model"] in MODELS else None
     if run is not None and run.path("last.safetensors").is_file():
         tensors, last = checkpoint.load(run.path("last.safetensors"))
-        session.restore(tensors, last["progress"])
-        best = last["progress"]["best"]
+        try:
+            if (last["recipe"], last["config"]) != (config["recipe"], config["network"]):
+                raise ValueError
+            session.restore(tensors, last["progress"])
+            best = last["progress"]["best"] if run.path("best.safetensors").is_file() else 0.0
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError):
+            raise RunError("last.safetensors does not fit the run's config.json; start a new run.") from None
     if session.fabric.global_rank > 0:
-        torch.manual_seed(session.recipe.seed + session.fabric.global_rank)  # each process varies its own digits
+        # Each process varies its own digits, and others after a resume.
+        torch.manual_seed(session.recipe.seed + session.fabric.global_rank + 1_000 * session.step)
 
     card = {key: config[key] for key in ("model", "recipe", "device_name", "precision", "data", "versions")}
     card["config"] = config["network"]
@@ -185,8 +215,9 @@ def _test(session: Session, run: Run) -> Event:
     started = time.perf_counter()
     with session.fabric.autocast():
         logits = predict_logits(session.network, images).float()
+    probabilities = logits.softmax(dim=1).cpu().numpy()
     speed = len(images) / (time.perf_counter() - started)
-    result = classification_metrics(logits.softmax(dim=1).cpu().numpy(), labels.cpu().numpy())
+    result = classification_metrics(probabilities, labels.cpu().numpy())
     result |= {"seconds": round(session.seconds, 2), "validation_accuracy": card["validation_accuracy"]}
     checkpoint.save(run.path("best.safetensors"), tensors, card | result)
     run.write("result.json", result)

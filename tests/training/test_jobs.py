@@ -14,7 +14,7 @@ import torch
 from atelier import checkpoint
 from atelier.__main__ import main
 from atelier.training import jobs, loop, tasks, train
-from atelier.training.recipe import Recipe, RecipeError
+from atelier.training.recipe import Recipe
 from atelier.training.runs import Run, RunError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -102,43 +102,74 @@ RECIPE_ARGUMENTS = (
 def test_two_runs_started_at_once_train_one_after_the_other_and_obey(tmp_path):
     recipe = Recipe(**{**vars(RECIPE), "epochs": 500})
     first, second = (jobs.start("cnn", recipe, device="cpu", runs=tmp_path) for _ in range(2))
-    running = []
-    wait_for(lambda: running.extend(run for run in (first, second) if state(run) == "running") or running)
-    waiting = second if running == [first] else first
-    wait_for(lambda: waiting.status() == ("queued", "Waits for 1 other run on this device."))
-    assert waiting.is_locked()
+    wait_for(lambda: second.status() == ("queued", "Waits for 1 other run on this device."))
+    assert second.is_locked()
     with pytest.raises(RunError, match="still being trained"):
-        jobs.delete(waiting)
-    wait_for(lambda: len(running[0].metrics()) > 3)
+        jobs.delete(second)
+    wait_for(lambda: len(first.metrics()) > 3)
 
-    jobs.ask(running[0], "pause")  # the other one's turn
-    wait_for(lambda: state(running[0]) == "paused" and state(waiting) == "running")
-    wait_for(lambda: waiting.metrics())
-    jobs.ask(waiting, "stop")
-    wait_for(lambda: state(waiting) == "stopped")
+    jobs.ask(first, "pause")  # the second one's turn
+    wait_for(lambda: state(first) == "paused" and state(second) == "running")
+    wait_for(lambda: second.metrics())
+    jobs.ask(second, "stop")
+    wait_for(lambda: state(second) == "stopped")
     with pytest.raises(RunError, match="nothing to pause"):
-        jobs.ask(waiting, "pause")
+        jobs.ask(second, "pause")
 
-    seen = len(running[0].metrics())
-    jobs.resume(running[0])
+    seen = len(first.metrics())
+    wait_for(lambda: not first.is_locked())
+    jobs.resume(first)
     with pytest.raises(RunError, match="nothing to resume"):
-        jobs.resume(running[0])
-    wait_for(lambda: len(running[0].metrics()) > seen)
-    epochs = [event["epoch"] for event in running[0].metrics()]
+        jobs.resume(first)
+    wait_for(lambda: len(first.metrics()) > seen)
+    epochs = [event["epoch"] for event in first.metrics()]
     assert epochs == sorted(epochs)  # it went on from where it stood
-    jobs.ask(running[0], "stop")
-    wait_for(lambda: state(running[0]) == "stopped" and not running[0].is_locked())
-    jobs.delete(running[0])
-    assert not running[0].folder.exists()
-    assert "Traceback" not in waiting.path(jobs.LOG).read_text()
+    jobs.ask(first, "stop")
+    wait_for(lambda: state(first) == "stopped" and not first.is_locked())
+    jobs.delete(first)
+    assert not first.folder.exists()
+    assert "Traceback" not in second.path(jobs.LOG).read_text()
 
 
-def test_what_cannot_work_is_refused_before_anything_is_made(tmp_path):
-    with pytest.raises(RecipeError, match="Muon"):
-        jobs.start("cnn", Recipe(epochs=1, optimizer="muon"), runs=tmp_path)
-    with pytest.raises(ValueError, match="do not tile"):
-        jobs.start("vit", Recipe(epochs=1), {"patch_size": 5}, runs=tmp_path)
+IMPOSSIBLE = {
+    "Muon": ("cnn", Recipe(epochs=1, optimizer="muon"), {}),
+    "do not tile": ("vit", Recipe(epochs=1), {"patch_size": 5}),
+    "full precision": ("faster_rcnn", Recipe(epochs=1, precision="bf16-mixed"), {}),
+    "62 GB of memory": ("vgg16", Recipe(epochs=6, variations=6), {"input_size": 224, "backbone": "none"}),
+    "trained as a whole": ("alexnet", Recipe(epochs=1, averaging=0.9), {"backbone": "none"}),
+}
+
+
+@pytest.mark.parametrize("sentence", IMPOSSIBLE)
+def test_what_cannot_work_is_refused_before_anything_is_made(sentence, tmp_path):
+    model, recipe, network = IMPOSSIBLE[sentence]
+    with pytest.raises(ValueError, match=sentence):
+        jobs.start(model, recipe, network, device="cpu", runs=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_asked_of_a_run_earlier_does_not_stop_it_now(tmp_path):
+    run = new_run(tmp_path, epochs=1)
+    run.request("stop")
+    assert resume(run) == 0
+    assert state(run) == "done"
+
+
+def test_whatever_goes_wrong_leaves_a_reason(tmp_path, monkeypatch):
+    run = new_run(tmp_path)
+    monkeypatch.setattr(loop, "take_step", lambda *_: {}["no such thing"])
+    with pytest.raises(KeyError):
+        resume(run)
+    assert state(run) == "failed"
+    assert "unexpected happened (KeyError" in run.status()[1]
+
+
+def test_a_checkpoint_of_another_recipe_is_not_resumed(tmp_path, capsys):
+    run, other = new_run(tmp_path, epochs=1), new_run(tmp_path, epochs=1, optimizer="adamw", learning_rate=0.01)
+    assert resume(other) == 0
+    run.path("last.safetensors").write_bytes(other.path("last.safetensors").read_bytes())
+    assert resume(run) == 2
+    assert "does not fit the run's config.json" in capsys.readouterr().err
 
 
 def test_a_full_disk_stops_the_run_with_the_reason_and_room_lets_it_go_on(tmp_path):

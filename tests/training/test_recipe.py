@@ -16,6 +16,11 @@ IMPOSSIBLE = [
     {"train_size": 100, "batch_size": 250},
     {"precision": "8-bit"},
     {"optimizer": "magic"},
+    {"schedule": "lunar"},
+    {"averaging": 1.0},
+    {"seed": -1},
+    {"validation_size": 50},
+    {"digits_per_scene": 7},
 ]
 
 

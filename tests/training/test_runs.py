@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -46,6 +47,45 @@ def test_points_that_a_resume_supersedes_are_left_out(run):
     for e in (event(10), event(10, "val"), event(15), event(20), event(15), event(20), event(20, "val")):
         run.append(e)
     assert steps(run) == [(10, "train"), (10, "val"), (15, "train"), (20, "train"), (20, "val")]
+
+
+def test_time_does_not_run_backwards_after_a_resume(run):
+    for step, seconds in ((10, 1.0), (15, 1.5), (16, 1.6), (18, 1.8), (20, 1.7)):  # killed after 18, resumed from 15
+        run.append(event(step) | {"seconds": seconds})
+    assert steps(run) == [(10, "train"), (15, "train"), (16, "train"), (20, "train")]
+
+
+@pytest.mark.parametrize("line", ['{"step": "x", "split": "val"}', '{"step": Infinity, "split": "val"}', "[1]", "3"])
+def test_a_hand_edited_line_is_left_out(run, line):
+    run.append(event(1))
+    with open(run.path("metrics.jsonl"), "a") as file:
+        file.write(line + "\n")
+    run.append(event(2))
+    assert steps(run) == [(1, "train"), (2, "train")]
+
+
+def test_a_deleted_run_stays_deleted(run):
+    shutil.rmtree(run.folder)
+    assert not run.is_locked()
+    with pytest.raises(RunError, match="deleted"), run.lock():
+        pass
+    assert not run.folder.exists()
+
+
+def test_all_runs_are_listed_newest_first_and_damaged_ones_too(run):
+    runs = run.folder.parent
+    (runs / "20000101-000000-cnn-abcd").mkdir()
+    (runs / "notes.txt").write_text("not a run")
+    assert [found.id for found in Run.all(runs)] == [run.id, "20000101-000000-cnn-abcd"]
+    assert Run.all(runs / "nowhere") == []
+
+
+def test_a_run_can_be_named(run):
+    assert run.name == run.id
+    run.rename("  my first one  ")
+    assert Run.open(run.folder.parent, run.id).name == "my first one"
+    run.rename("")
+    assert run.name == run.id
 
 
 def test_a_run_is_running_while_its_process_lives_and_interrupted_after(run):
