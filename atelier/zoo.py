@@ -47,7 +47,7 @@ _CNN = Recipe(epochs=12, optimizer="sgd", learning_rate=0.3, weight_decay=1e-3, 
 _FASTER_RCNN = Recipe(epochs=5, batch_size=60, learning_rate=1e-3, precision="32-true")  # bfloat16 is slower here
 _VGG16 = Recipe(epochs=12, learning_rate=1e-3, variations=6)
 _ALEXNET = Recipe(epochs=12, learning_rate=1e-3, variations=4)
-_VIT = Recipe(epochs=24, batch_size=200, optimizer="muon", learning_rate=4e-3, label_smoothing=0.05)
+_VIT = Recipe(epochs=28, batch_size=100, optimizer="muon", learning_rate=3e-3, label_smoothing=0.05)
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -111,7 +111,7 @@ MODELS: dict[str, ModelSpec] = {
             paper="Dosovitskiy et al. 2020, An image is worth 16x16 words (arXiv:2010.11929)",
             network="atelier.models.vit:ViT",
             config="ViTConfig",
-            presets={"demo": replace(_VIT, epochs=4, train_size=15_000, batch_size=100), "full": _VIT},
+            presets={"demo": replace(_VIT, epochs=4, learning_rate=4e-3, train_size=15_000), "full": _VIT},
         ),
     )
 }
