@@ -74,15 +74,14 @@ def curves(events: pd.DataFrame, value: Literal["loss", "accuracy"], over: Over,
     scale = {"tickformat": "~%"} if accuracy else logarithmic if log else {}
     if not lines:
         scale["range"] = [0, 1]
-    corner = {"y": 0.03, "yanchor": "bottom"} if accuracy else {"y": 0.97, "yanchor": "top"}  # where no curves are
     return _figure(
         list(lines.values()),
         "Accuracy: higher is better" if accuracy else "Loss: lower is better",
         "Bold: validation digits · thin: training digits",
         xaxis=_axis(AXES[over]),
         yaxis=_axis() | scale,
-        showlegend=True,
-        legend=corner | {"x": 0.98, "xanchor": "right", "tracegroupgap": 0, "uirevision": "kept"},
+        showlegend=events.run.nunique() > 1,
+        legend={"orientation": "h", "x": 0, "y": -0.45, "yanchor": "top", "tracegroupgap": 0, "uirevision": "kept"},
         uirevision=f"{value} {over} {log}",  # other axes, other zoom
     )
 
@@ -98,7 +97,7 @@ def rate(events: pd.DataFrame, over: Over) -> Figure:
         "Learning rate",
         "How far each step moves the weights",
         xaxis=_axis(AXES[over]),
-        yaxis=_axis() | {"tickformat": "~g"},
+        yaxis=_axis() | {"tickformat": "~g", "rangemode": "tozero"},
         uirevision=over,
     )
 
@@ -139,7 +138,7 @@ def _line(points: pd.DataFrame, over: Over, value: str, style: dict[str, str], t
 
 
 def _axis(title: str = "") -> dict[str, Any]:
-    return {"title": {"text": title}, "automargin": True, "exponentformat": "none", "nticks": 7}
+    return {"title": {"text": title, "standoff": 8}, "automargin": True, "exponentformat": "none", "nticks": 7}
 
 
 # Digits --------------------------------------------------------------------------------------------------------------
@@ -278,7 +277,7 @@ def confusion(matrix: np.ndarray, colour: str) -> Figure:
     )
     numbers = [
         Scatter(x=guess[of], y=truth[of], text=found[of], mode="text", hoverinfo="skip", textfont=font)
-        for of, font in ((~dark, {"size": 13}), (dark, {"size": 13, "color": "black"}))
+        for of, font in ((~dark, {"size": TEXT}), (dark, {"size": TEXT, "color": "black"}))
     ]
     digits = {"tickvals": list(range(10)), "fixedrange": True, "showgrid": False, "automargin": True}
     return _figure(
@@ -295,15 +294,21 @@ def confusion(matrix: np.ndarray, colour: str) -> Figure:
 # What is inside ------------------------------------------------------------------------------------------------------
 
 
-def filters(filters: np.ndarray, colour: str) -> Figure:
+def filters(filters: np.ndarray, colour: str, moved: bool = False) -> Figure:
     """The filters of a convolution, on one scale around zero.
 
     Args:
         filters: `float32[K, h, w]`.
         colour: the network's, for weights above zero; those below are dark.
+        moved: whether `filters` are not the weights, but how far these have moved since the start.
     """
+    if moved:
+        title, subtitle = "How its filters have moved", "Since the start: colour went up, dark down"
+    else:
+        title, subtitle = "The filters it is learning", "Colour counts for, dark counts against"
+    unit = "change since the start" if moved else "weight"
     columns = math.ceil(math.sqrt(len(filters)))
-    most = _strong(np.abs(filters))
+    most = _strong(np.abs(filters)) or 1.0  # at the start nothing has moved
     weights = _tiled(filters, columns, np.nan)
     shown = Heatmap(
         z=weights,
@@ -313,18 +318,16 @@ def filters(filters: np.ndarray, colour: str) -> Figure:
         zmax=most,
         customdata=_tiled(_numbered(*filters.shape), columns, 0),
         hovertemplate="Filter %{customdata[0]}, row %{customdata[1]}, column %{customdata[2]}:<br>"
-        "weight %{z:.3f}<extra></extra>",
+        f"{unit} %{{z:.3f}}<extra></extra>",
         colorscale=[[0, "#1B1B1B"], [0.5, "#F4F4F4"], [1, colour]],
-        colorbar=_bar("weight"),
+        colorbar=_bar(unit),
     )
     height, width = weights.shape
     left, top = _places(len(filters), columns, filters.shape[2] + 1, filters.shape[1] + 1)
     frames = _lines(
         _rectangles(left, top, left + filters.shape[2], top + filters.shape[1]), "rgba(128, 128, 128, 0.6)", 1
     )
-    return _pictures(
-        [shown, frames], "The filters it is learning", "Colour counts for, dark counts against", width, height
-    )
+    return _pictures([shown, frames], title, subtitle, width, height)
 
 
 def position_similarity(similarity: np.ndarray) -> Figure:

@@ -6,8 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from atelier.training.overview import NO_AUGMENTATION, SIZES
+from atelier.training.overview import PLACES, SIZES
 from atelier.training.recipe import (
+    NO_AUGMENTATION,
     OPTIMIZERS,
     PRECISIONS,
     SCHEDULES,
@@ -50,8 +51,10 @@ def read_recipe(model: str, preset: Recipe, alone: bool) -> Recipe:
         offered = model in OWN[field.name] and alone if field.name in OWN else field.name != "augmentation"
         if offered and state[f"recipe_{field.name}"] is not None:
             asked[field.name] = state[f"recipe_{field.name}"]
-    limits = {limit.name: state[f"vary_{limit.name}"] for limit in fields(Augmentation)}
-    return replace(preset, **asked, augmentation=Augmentation(**limits) if state.vary else NO_AUGMENTATION)
+    if state.recipe_augmentation is not None:  # else each network keeps its own
+        limits = {limit.name: state[f"vary_{limit.name}"] for limit in fields(Augmentation)}
+        asked["augmentation"] = Augmentation(**limits) if state.vary else NO_AUGMENTATION
+    return replace(preset, **asked)
 
 
 def read_network(model: str) -> dict[str, Any]:
@@ -71,9 +74,8 @@ def shrink_batch() -> None:
 
 def show(models: list[str]) -> None:
     """Everything that a recipe consists of; what only one network has, if it alone is chosen."""
-    several = len(models) > 1
     with st.grid("auto", min_column_width=230):
-        number("epochs", "Epochs", "How often the network sees each training digit.", 1, several)
+        number("recipe_epochs", "Epochs", "How often the network sees each training digit.")
         digits = sorted({*TRAIN_SIZES, state.recipe_train_size or TRAINING_DIGITS})
         st.select_slider(
             "Training digits",
@@ -85,102 +87,95 @@ def show(models: list[str]) -> None:
             on_change=shrink_batch,
             persist_state="session",
         )
-        number("batch_size", "Batch size", "How many digits it sees before each correction, a step.", 1, several)
+        number("recipe_batch_size", "Batch size", "How many digits it sees before each correction, a step.")
         choice(
-            "optimizer",
+            "recipe_optimizer",
             "Optimiser",
             "The rule that makes corrections of errors. Muon is for the ViT.",
             OPTIMIZERS,
-            several,
         )
         number(
-            "learning_rate",
+            "recipe_learning_rate",
             "Learning rate",
             "How far a step corrects, at most. Too little learns slowly, too much breaks what was learnt.",
             0.001,
-            several,
         )
         choice(
-            "schedule",
+            "recipe_schedule",
             "Schedule",
             "How the learning rate goes: one-cycle climbs and falls, cosine only falls, constant stays.",
             SCHEDULES,
-            several,
         )
         number(
-            "weight_decay",
+            "recipe_weight_decay",
             "Weight decay",
             "How hard each step pulls the weights towards zero, so that none grows without need.",
             0.01,
-            several,
         )
         number(
-            "label_smoothing",
+            "recipe_label_smoothing",
             "Label smoothing",
             "How much certainty is kept back from the true digit, so that the network does not become too sure.",
             0.05,
-            several,
         )
         number(
-            "averaging",
+            "recipe_averaging",
             "Averaging",
             "Each step, the weights that answer keep this share of themselves and take the rest from those that learn: "
             "a calm mean. 0 switches it off.",
             0.005,
-            several,
         )
-        number("validation_size", "Validation digits", "How many of 5,000 others test it each epoch.", 100, several)
-        number(
-            "seed", "Seed", "Decides all that is random: on a CPU, the same seed gives the same network.", 1, several
-        )
-        st.selectbox(
-            "Device",
-            ("auto", "cpu", "cuda", "mps"),
-            key="recipe_device",
-            help="What computes. auto takes a GPU where there is one: cuda is NVIDIA's, mps Apple's.",
-            persist_state="session",
-        )
+        number("recipe_validation_size", "Validation digits", "How many of 5,000 others test it each epoch.", 100)
+        number("recipe_seed", "Seed", "Decides all that is random: on a CPU, the same seed gives the same network.")
         choice(
-            "precision",
+            "recipe_precision",
             "Precision",
             "How exactly it computes. bf16 and 16 are quicker where the device is made for them; auto knows.",
             PRECISIONS,
-            several,
         )
-        if not several:
-            for model in models:
-                own(model)
+        choice(
+            "train_device",
+            "Device",
+            "What computes. auto takes a GPU where there is one: cuda is NVIDIA's, mps Apple's.",
+            PLACES,
+        )
+        if len(models) == 1:
+            own(models[0])
     augmentation()
 
 
 def own(model: str) -> None:
     """What only this network has."""
     if model in CONVOLUTIONS:
-        size_choice(
-            "backbone",
+        choice(
+            "size_backbone",
             "Backbone",
             "Where its convolutions have learnt to see: on letters (glyphs, shipped), on photographs (imagenet, "
             "hundreds of megabytes, downloaded once), or nowhere (none: random).",
             ("glyphs", "imagenet", "none"),
         )
-        size_number(
-            "thawed",
+        number(
+            "size_thawed",
             "Convolutions that learn",
             f"The last so many of its {CONVOLUTIONS[model]}; the blocks before them stay frozen, as they came.",
         )
-        size_number("input_size", "Input size", "Height and width in pixels to which each digit is enlarged.")
-        number("variations", "Varied copies", "How many varied copies of each digit are made and kept.", 1)
+        number("size_input_size", "Input size", "Height and width in pixels to which each digit is enlarged.")
+        number("recipe_variations", "Varied copies", "How many varied copies of each digit are made and kept.")
     elif model == "vit":
-        size_choice("patch_size", "Patch size", "Height and width of a patch in pixels; a digit has 28.", (2, 4, 7, 14))
-        size_number("depth", "Depth", "How many blocks: in each, all patches look at each other.")
-        size_number("heads", "Heads", "How many ways of looking a block has. They share the width equally.")
-        size_number("dim", "Width (dim)", "How many numbers describe a patch.", 4)
+        told = "Height and width of a patch in pixels; a digit has 28."
+        choice("size_patch_size", "Patch size", told, (2, 4, 7, 14))
+        number("size_depth", "Depth", "How many blocks: in each, all patches look at each other.")
+        number("size_heads", "Heads", "How many ways of looking a block has. They share the width equally.")
+        number("size_dim", "Width (dim)", "How many numbers describe a patch.", 4)
     elif model == "faster_rcnn":
-        number("digits_per_scene", "Digits per scene", "It learns from scenes that hold 1 to so many.", 1)
+        number("recipe_digits_per_scene", "Digits per scene", "It learns from scenes that hold 1 to so many.")
 
 
 def augmentation() -> None:
     """How far the digits are varied."""
+    if state.recipe_augmentation is None:
+        st.markdown(f"How far the training digits are varied (augmentation): {EACH_ITS_OWN}")
+        return
     st.toggle(
         "Vary the training digits (augmentation)",
         key="vary",
@@ -199,28 +194,21 @@ def augmentation() -> None:
     if state.vary:
         with st.grid("auto", min_column_width=130):
             for name, sentence in told.items():
-                _number(f"vary_{name}", name.capitalize(), sentence, 0.05)
+                number(f"vary_{name}", name.capitalize(), sentence, 0.05)
 
 
-def number(field: str, label: str, told: str, step: float, several: bool = False) -> None:
-    """A number of the recipe. It may be empty where there are several networks."""
-    _number(f"recipe_{field}", label, told, step, **{"value": None, "placeholder": EACH_ITS_OWN} if several else {})
-
-
-def size_number(size: str, label: str, told: str, step: int = 1) -> None:
-    _number(f"size_{size}", label, told, step)
-
-
-def _number(key: str, label: str, told: str, step: float, **more: Any) -> None:
+def number(key: str, label: str, told: str, step: float = 1) -> None:
     form = {"min_value": 0} if isinstance(step, int) else {"min_value": 0.0, "format": "%g"}
-    st.number_input(label, key=key, help=told, step=step, persist_state="session", **form, **more)
+    if may_be_empty(key):
+        form |= {"value": None, "placeholder": EACH_ITS_OWN}
+    st.number_input(label, key=key, help=told, step=step, persist_state="session", **form)
 
 
-def choice(field: str, label: str, told: str, options: tuple[str, ...], several: bool) -> None:
-    """A word of the recipe. It may be empty where there are several networks."""
-    may_be_empty = {"index": None, "placeholder": EACH_ITS_OWN} if several else {}
-    st.selectbox(label, options, key=f"recipe_{field}", help=told, persist_state="session", **may_be_empty)
+def choice(key: str, label: str, told: str, options: tuple[str | int, ...]) -> None:
+    form = {"index": None, "placeholder": EACH_ITS_OWN} if may_be_empty(key) else {}
+    st.selectbox(label, options, key=key, help=told, persist_state="session", **form)
 
 
-def size_choice(size: str, label: str, told: str, options: tuple[str | int, ...]) -> None:
-    st.selectbox(label, options, key=f"size_{size}", help=told, persist_state="session")
+def may_be_empty(key: str) -> bool:
+    """Where there are several networks, a field of their recipes may differ."""
+    return key.startswith("recipe_") and len(state.train_networks) > 1

@@ -1,6 +1,8 @@
 """The form that asks for a training, the upper part of the Train page."""
 
+import re
 import time
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -19,6 +21,7 @@ PRESETS = {
     "full": "The recipe of the shipped weights: slow, and as good as it gets.",
 }
 PATIENCE = 300  # seconds for measuring this machine
+DOUBLE_CLICK = 1.0  # seconds in which a second click on Start belongs to the first
 
 state = st.session_state
 
@@ -30,6 +33,19 @@ class Plan(NamedTuple):
     recipe: Recipe
     network: dict[str, Any]  # what differs from the network's default config
     device: str
+
+
+@dataclass
+class Starting:
+    """What came of pressing Start. One object a session, changed in place: after any click, Streamlit begins another
+    script at once, and ends the one before at its next access to the session or to the screen. Meanwhile that one may
+    be starting runs."""
+
+    asked: bool = False  # Start has been pressed
+    busy: bool = False  # runs are being started
+    ended: float = -DOUBLE_CLICK  # when that was done, by the monotonic clock
+    started: list[str] = field(default_factory=list)  # ids of runs that the page has not yet moved to
+    refused: tuple[list[Plan], str] = ([], "")  # what could not be started, and why
 
 
 # What the controls do ------------------------------------------------------------------------------------------------
@@ -48,9 +64,9 @@ def fill_from_preset() -> None:
 
 def duplicate(run: Summary) -> None:
     """Set every control to what a run was asked to do."""
-    state.update(train_networks=[run.model], train_preset=None, train_recipe=True)
+    state.update(train_networks=[run.model], train_preset=None, train_recipe=True, train_device=run.place)
     recipe_controls.fill([run.recipe], run.sizes)
-    state.said = "The form on top holds this run's recipe. Change it, then start."
+    state.said = f"The form on top now holds recipe and device of {run.name}. Change what you like, then press Start."
 
 
 def plans() -> list[Plan]:
@@ -63,25 +79,41 @@ def plans() -> list[Plan]:
     for model in chosen():
         recipe = recipe_controls.read_recipe(model, MODELS[model].presets[preset], alone)
         network = recipe_controls.read_network(model) if alone else {}
-        asked.append(Plan(model, recipe, network, state.recipe_device))
+        asked.append(Plan(model, recipe, network, state.train_device))
     return asked
 
 
-def start(plans: list[Plan]) -> str:
-    """Start the first and queue the others, and look at them. Returns why that cannot be, or ""."""
-    started, refusal = [], ""
-    for plan in plans:
-        try:
-            run = jobs.start(plan.model, plan.recipe, plan.network, plan.device, runs.RUNS)
-        except (ValueError, DamagedDataError) as error:
-            refusal = str(error) if len(plans) == 1 else f"{MODELS[plan.model].title}: {error}"
-        except OSError as error:
-            refusal = f"The run's folder could not be made ({error.strerror or error}). Make room, then start again."
-        else:
-            started.append(run.id)
-    if started:
+def ask_to_start() -> None:
+    """For the button. The second half of a double click asks for nothing."""
+    starting = state.starting
+    starting.asked = not starting.busy and time.monotonic() - starting.ended >= DOUBLE_CLICK
+
+
+def start(plans: list[Plan], starting: Starting) -> None:
+    """Start the first and queue the others. Calls nothing of Streamlit's, so that it is not ended half way."""
+    starting.busy, starting.asked = True, False
+    refusals = []
+    try:
+        for plan in plans:
+            try:
+                run = jobs.start(plan.model, plan.recipe, plan.network, plan.device, runs.RUNS)
+            except (ValueError, DamagedDataError) as error:
+                refusals.append(str(error) if len(plans) == 1 else f"{MODELS[plan.model].title}: {error}")
+            except OSError as error:
+                why = error.strerror or error
+                refusals.append(f"The run's folder could not be made ({why}). Make room, then start again.")
+            else:
+                starting.started.append(run.id)
+        starting.refused = plans, " ".join(refusals)
+    finally:
+        starting.busy, starting.ended = False, time.monotonic()
+
+
+def move_to_started() -> None:
+    """Look at the first run that has been started, and at the curves of the others beside it."""
+    if started := state.starting.started:
         state.update(run=started[0], compare=[*state.get("compare", ()), *started[1:]])
-    return refusal
+        started.clear()
 
 
 # What is shown -------------------------------------------------------------------------------------------------------
@@ -90,8 +122,9 @@ def start(plans: list[Plan]) -> str:
 def form() -> None:
     """Asks for a training, and starts it."""
     if "train_networks" not in state:
-        state.update(train_networks=["cnn"], train_preset="demo", recipe_device="auto", refused=([], ""))
+        state.update(train_networks=["cnn"], train_preset="demo", train_device="auto", starting=Starting())
         fill_from_preset()
+    move_to_started()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.pills(
             "Networks",
@@ -119,9 +152,8 @@ def form() -> None:
             type="primary",
             icon=":material/play_arrow:",
             width=160,
-            on_click=state.update,
-            kwargs={"starting": True},
-            disabled=state.get("starting", False) or not state.train_networks,
+            on_click=ask_to_start,
+            disabled=state.starting.asked or state.starting.busy or not state.train_networks,
         )
         beside = st.container(gap=None, width=290)
     below = st.container()
@@ -136,27 +168,43 @@ def answer(beside: DeltaGenerator) -> None:
     asked, seconds, refusal = [], [], ""
     try:
         asked = plans()
-        place = place_of(state.recipe_device)
+        place = place_of(state.train_device)
         throughput = throughput_of(place, chosen())
         seconds = [seconds_of(plan, throughput) for plan in asked] if throughput else []
     except ValueError as error:
         refusal = str(error)
-    if state.pop("starting", False):  # the button is disabled in the meantime
+    starting = state.starting
+    if starting.asked or starting.busy or starting.started:
         with st.spinner("Checks the recipe, and fetches what it builds on …"):
-            state.refused = asked, refusal or start(asked)
+            if starting.asked:
+                start([] if refusal else asked, starting)
+            while starting.busy:  # in a script that has been overtaken by this one
+                time.sleep(0.1)
         st.rerun()
-    refused, reason = state.refused
+    refused, reason = starting.refused
     if refusal or (reason and refused == asked):
-        st.error(refusal or reason, icon=":material/block:")
+        st.error(plain(refusal or reason), icon=":material/block:")
     elif asked:
         with beside:
             with st.container(key="train_estimate"):
                 if seconds:
                     st.markdown(f":material/timer: {time_told(asked, seconds)}")
                 else:
-                    st.fragment(wait_for_speed, run_every=1)(state.recipe_device, chosen())
-            if state.train_preset:
+                    st.fragment(wait_for_speed, run_every=1)(state.train_device, chosen())
+            if is_preset(asked):
                 st.caption(PRESETS[state.train_preset])
+
+
+def is_preset(asked: list[Plan]) -> bool:
+    """Whether one network is to be trained by a preset as it is: only of that is known how good it becomes."""
+    if len(asked) != 1 or not state.train_preset:
+        return False
+    return asked[0].recipe == MODELS[asked[0].model].presets[state.train_preset] and not asked[0].network
+
+
+def plain(text: str) -> str:
+    """Text that people have written, where Streamlit would take it for Markdown."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 # How long it will take -----------------------------------------------------------------------------------------------
@@ -174,7 +222,7 @@ def wait_for_speed(device: str, models: list[str]) -> None:
         st.markdown(":material/timer: How long? One moment …")
     elif throughput_of(place, models):
         st.rerun()
-    elif any(now in ACTIVE for now, _ in signs(runs.RUNS).values()):
+    elif any(now in ACTIVE for now, *_ in signs(runs.RUNS).values()):
         st.markdown(":material/timer: How long it takes will be measured when no network is trained.")
     elif time.monotonic() - measuring(place) < PATIENCE:
         st.markdown(":material/timer: Measuring this machine for a minute, to say how long it will take …")

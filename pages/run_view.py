@@ -1,36 +1,30 @@
 """One run as it goes, the middle of the Train page: state, buttons, curves, and what the network sees and learns."""
 
-import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from plotly.graph_objects import Figure
 
 from atelier import MODELS, figures
 from atelier.training import jobs, overview
 from atelier.training.overview import Summary
-from atelier.training.recipe import Recipe
 from atelier.training.runs import RunError
 from pages import shared
 from pages.live import live_figure
+from pages.recipe_form import duplicate, plain
 
-TICK = 1.0  # seconds between two looks at a run that goes on,
+TICK = 0.5  # seconds between two looks at a run that goes on,
 IDLE = 5.0  # and at a folder in which none does: somebody else may start one
-HEIGHT = 380  # pixels of a figure
+CURVES, PICTURES = 320, 380  # heights of figures in pixels: curves and the form share a screen
 PANELS = 330  # pixels: narrower figures go below each other
 RESUME = "Resume goes on from where it stood."
 WHAT_NOW = {"queued": "Its process is starting.", "paused": RESUME, "stopped": RESUME, "interrupted": RESUME}
 NOTHING = "This run has left nothing to show here."
 AXES = {"seconds": "Seconds", "epoch": "Epochs", "step": "Steps"}
 ACCURACIES = {"test": "Test accuracy", "val": "Validation accuracy", "train": "Training accuracy"}
-LEARNT = {  # name: how it is drawn, of which arrays of `watch.npz`, whether in the network's colour, and what it shows
-    "filters": (figures.filters, ("filters",), True, "Filters of the first convolution that learns"),
-    "positions": (figures.position_similarity, ("positions",), False, "How alike it finds any two places"),
-    "attention": (figures.attention, ("digits", "attention"), False, "Where it looks on a dozen digits"),
-    "boxes": (figures.boxes, ("scene", "boxes", "box_labels", "scores"), True, "A scene and the boxes it finds in it"),
-}
 
 state = st.session_state
 
@@ -49,18 +43,13 @@ def attempt(what: Callable[[], None], done: str = "") -> None:
     state.said = done
 
 
-def plain(text: str) -> str:
-    """Text that people have written, where Streamlit would take it for Markdown."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
-
-
 # What is shown -------------------------------------------------------------------------------------------------------
 
 
 def buttons(run: Summary, found: list[Summary]) -> None:
     """What can be done with the run that is looked at; what cannot be done in its state is disabled."""
     steer = run.active and bool(run.model)
-    used = bool(run.model) and shared.chosen(run.model) == run.id
+    in_use = shared.chosen(run.model) if run.model else None
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button(
             "Pause",
@@ -86,14 +75,15 @@ def buttons(run: Summary, found: list[Summary]) -> None:
             on_click=attempt,
             args=(lambda: jobs.ask(run.run, "stop"),),
         )
-        if used:
-            st.button(
-                "Back to the shipped one",
-                icon=":material/restart_alt:",
-                help=f"Every page uses the shipped {run.network} again.",
-                on_click=shared.use_shipped,
-                args=(run.model,),
-            )
+        st.button(
+            "Duplicate with changes",
+            icon=":material/content_copy:",
+            disabled=not (run.model and run.recipe),
+            help="Fills the form on top with this run's recipe and device.",
+            on_click=duplicate,
+            args=(run,),
+        )
+        if in_use == run.id:
             st.badge("In use on every page", icon=":material/check:", color="green")
         else:
             st.button(
@@ -103,6 +93,14 @@ def buttons(run: Summary, found: list[Summary]) -> None:
                 help=f"Draw and every other page use it as their {run.network}. It needs one finished epoch.",
                 on_click=shared.use_run,
                 args=(run.id, run.model),
+            )
+        if in_use:
+            st.button(
+                f"Back to the shipped {run.network}",
+                icon=":material/restart_alt:",
+                help=f"Every page uses the shipped {run.network} again.",
+                on_click=shared.use_shipped,
+                args=(run.model,),
             )
         other = next((other for other in found if other.state == "running"), None)
         if other and not run.active:
@@ -115,7 +113,7 @@ def buttons(run: Summary, found: list[Summary]) -> None:
             )
 
 
-def view(run: Summary, found: list[Summary], seen: dict[str, tuple[str, bool]], folder: Path) -> None:
+def view(run: Summary, found: list[Summary], seen: dict[str, tuple], folder: Path) -> None:
     """Everything about a run that changes while it goes on. A fragment.
 
     Args:
@@ -130,15 +128,16 @@ def view(run: Summary, found: list[Summary], seen: dict[str, tuple[str, bool]], 
     told = overview.history(run.run)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         state_line(run, now, reason)
-        if run.recipe and (run.active or len(told.events)):
-            progress_bar(overview.progress(told.events, run.recipe), run.recipe.epochs, now)
+        at = overview.progress(told.events, run.recipe) if run.recipe else None
+        if at and (run.active or len(told.events)):
+            progress_bar(at, run.recipe.epochs, now)
     if run.problem:
         st.warning(plain(run.problem))
-    if run.recipe and len(told.events):
-        numbers(run.recipe, told.events, now)
+    if at and len(told.events):
+        numbers(at, told.events, now)
     if run.model:
         curves(run, found)
-        panels(run, told)
+        panels(run)
 
 
 def state_line(run: Summary, now: str, reason: str) -> None:
@@ -159,16 +158,15 @@ def progress_bar(at: overview.Progress, epochs: int, now: str) -> None:
         )
 
 
-def numbers(recipe: Recipe, events: pd.DataFrame, now: str) -> None:
+def numbers(at: overview.Progress, events: pd.DataFrame, now: str) -> None:
     """How it does, how fast, and for how long."""
-    at = overview.progress(events, recipe)
     last = {split: rows.iloc[-1] for split, rows in events.groupby("split")}
     shown = {title: f"{last[split].accuracy:.2%}" for split, title in ACCURACIES.items() if split in last}
     shown["Elapsed"] = overview.duration(at.seconds)
     if now == "running" and at.left:
-        shown["Left, about"] = overview.duration(at.left)
+        shown["Time left"] = overview.duration(at.left)
     if "train" in last:
-        shown["Images a second"] = f"{last['train'].images_per_second:,.0f}"
+        shown["Images per second"] = f"{last['train'].images_per_second:,.0f}"
         shown["Learning rate"] = f"{last['train'].learning_rate:.2g}"
     with st.grid("auto", min_column_width=150):
         for title, value in shown.items():
@@ -202,45 +200,73 @@ def curves(run: Summary, found: list[Summary]) -> None:
             bind="query-params",
             width=420,
         )
-    told = overview.curves([run, *map(others.get, state.compare)])
-    drawn = {
-        "loss": (figures.curves(told, "loss", over, log), "Loss on training and validation digits as it went"),
-        "accuracy": (figures.curves(told, "accuracy", over), "Accuracy on training and validation digits as it went"),
-        "rate": (figures.rate(told, over), "Learning rate as it went"),
-    }
+    shown = [run, *map(others.get, state.compare)]
+    lines = tuple((str(one.run.folder), one.name, overview.stamp(one.run, "metrics.jsonl")) for one in shown)
+
+    def figure(value: str, log: bool = False) -> Figure:
+        return drawn((value, lines, over, log), lambda: figures.curves(overview.curves(shown), value, over, log))
+
+    rate = drawn(("rate", lines, over), lambda: figures.rate(overview.curves(shown), over))
     with place, st.grid("auto", min_column_width=PANELS):
-        for name, (figure, alt) in drawn.items():
-            live_figure(figure, f"{name}_{run.id}", HEIGHT, alt)
+        live_figure(figure("loss", log), f"loss_{run.id}", CURVES, "Loss on training and validation digits as it went")
+        live_figure(
+            figure("accuracy"), f"accuracy_{run.id}", CURVES, "Accuracy on training and validation digits as it went"
+        )
+        live_figure(rate, f"rate_{run.id}", CURVES, "Learning rate as it went")
 
 
-def panels(run: Summary, told: overview.History) -> None:
+def panels(run: Summary) -> None:
     """What the network says and sees at this moment."""
-    colour, seen = MODELS[run.model].colour, overview.watched(run.run)
-    learnt = {
-        name: (draw(*(seen[part] for part in parts), *[colour] * coloured), alt)
-        for name, (draw, parts, coloured, alt) in LEARNT.items()
-        if all(part in seen for part in parts)
-    }
-    two = len(learnt) > 1  # then in a row of their own
+    colour, since = MODELS[run.model].colour, overview.stamp(run.run, "watch.npz")
+    seen = overview.watched(run.run)
+
+    def picture(name: str, alt: str, draw: Callable[[], Figure]) -> None:
+        live_figure(drawn((name, str(run.run.folder), since), draw), f"{name}_{run.id}", PICTURES, alt)
+
+    two = {"positions", "attention"} <= seen.keys()  # then in a row of their own
     grid = st.grid(2 if two else 3, min_column_width=PANELS)
     with grid:
         with st.container(key="live_guesses"):
             if "probabilities" in seen:
-                guesses = figures.guesses(seen["digits"], seen["labels"], seen["probabilities"], colour)
-                live_figure(
-                    guesses, f"guesses_{run.id}", HEIGHT, "A dozen validation digits and what it takes them for"
-                )
+                guesses = seen["digits"], seen["labels"], seen["probabilities"]
+                alt = "A dozen validation digits and what it takes them for"
+                picture("guesses", alt, lambda: figures.guesses(*guesses, colour))
             else:
                 st.caption("Its guesses on a dozen digits come in a moment." if run.active else NOTHING)
         with st.container(key="live_confusion"):
-            if told.confusion is not None:
-                matrix = figures.confusion(told.confusion, colour)
-                live_figure(matrix, f"confusion_{run.id}", HEIGHT, "How often each digit is taken for each")
-            else:
-                st.caption("After the first epoch: which digits it takes for which." if run.active else NOTHING)
+            confusion(run)
     with grid.cell(column_span="all" if two else 1), st.container(key="live_learnt"):
         with st.grid(2 if two else 1, min_column_width=PANELS):
-            for name, (figure, alt) in learnt.items():
-                live_figure(figure, f"{name}_{run.id}", HEIGHT, alt)
-        if not learnt:
+            if "filters" in seen:
+                moved = run.model != "cnn"  # what `watch.py` leaves of the others
+                alt = "How its filters have moved since the start" if moved else "Filters of its first convolution"
+                picture("filters", alt, lambda: figures.filters(seen["filters"], colour, moved))
+            if "positions" in seen:
+                alt = "How alike it finds any two places"
+                picture("positions", alt, lambda: figures.position_similarity(seen["positions"]))
+            if "attention" in seen:
+                alt = "Where it looks on a dozen digits"
+                picture("attention", alt, lambda: figures.attention(seen["digits"], seen["attention"]))
+            if "boxes" in seen:
+                found = seen["scene"], seen["boxes"], seen["box_labels"], seen["scores"]
+                alt = "A scene and the boxes it finds in it"
+                picture("boxes", alt, lambda: figures.boxes(*found, colour))
+        if not seen.keys() & {"filters", "positions", "attention", "boxes"}:
             st.caption("What it learns to see comes in a moment." if run.active else NOTHING)
+
+
+def confusion(run: Summary) -> None:
+    since = overview.stamp(run.run, "metrics.jsonl")
+    counts, colour = overview.history(run.run).confusion, MODELS[run.model].colour
+    if counts is None:
+        st.caption("After the first epoch: which digits it takes for which." if run.active else NOTHING)
+        return
+    matrix = drawn(("confusion", str(run.run.folder), since), lambda: figures.confusion(counts, colour))
+    live_figure(matrix, f"confusion_{run.id}", PICTURES, "How often each digit is taken for each")
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def drawn(what: tuple, _draw: Callable[[], Figure]) -> Figure:
+    """A figure: drawn once for all who look, as long as `what` says the same. It names the figure and all that it
+    depends on; stamps of files are taken before these are read, or an old figure could go by the new stamp."""
+    return _draw()

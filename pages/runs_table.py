@@ -6,8 +6,9 @@ import streamlit as st
 
 from atelier.training import jobs, overview
 from atelier.training.overview import Summary
-from pages import recipe_form, shared
-from pages.run_view import attempt, plain
+from pages import shared
+from pages.recipe_form import plain
+from pages.run_view import attempt
 
 state = st.session_state
 
@@ -50,14 +51,15 @@ def upload_chosen(folder: Path, key: str) -> None:
     """Keep a checkpoint that somebody brings, and look at it."""
     from atelier.training.uploads import receive  # imports PyTorch
 
-    if state[key] is None:
+    state.upload_refused, file = "", state[key]
+    if file is None:
         return
     try:
-        run = receive(state[key], folder)
+        run = receive(file, folder)
     except ValueError as error:
-        state.upload_refused = str(error)
+        state.upload_refused = str(error).replace("upload.safetensors", file.name)
     else:
-        state.update(run=run.id, upload_refused="", uploads=state.get("uploads", 0) + 1)
+        state.update(run=run.id, uploads=state.get("uploads", 0) + 1)
 
 
 def weights(run: Summary) -> bytes:
@@ -71,15 +73,16 @@ def weights(run: Summary) -> bytes:
 # What is shown -------------------------------------------------------------------------------------------------------
 
 COLUMNS = {
-    "name": st.column_config.TextColumn("Run", pinned=True),
+    "name": "Run",
+    "used": st.column_config.TextColumn("In use", help="You use it on every page"),
+    "accuracy": st.column_config.NumberColumn("Accuracy", format="percent", help="Share of digits read right"),
+    "state": "State",
     "network": "Network",
     "changes": st.column_config.TextColumn("Recipe", width=200, help="The nearest preset, and what differs from it"),
-    "accuracy": st.column_config.NumberColumn("Accuracy", format="percent", help="Share of digits read right"),
+    "seconds": st.column_config.NumberColumn("Seconds", format="%.0f", help="Of training and validation"),
     "measured_on": st.column_config.TextColumn(
         "Measured on", width=120, help="test: once, at the end; validation: the best so far"
     ),
-    "seconds": st.column_config.NumberColumn("Seconds", format="%.0f", help="Of training and validation"),
-    "state": "State",
     "device": "Device",
     "date": st.column_config.DatetimeColumn("Date", format="D MMM YYYY, HH:mm"),
     "problem": "Damage",
@@ -90,33 +93,25 @@ def table(found: list[Summary]) -> None:
     """A row a run; a click on one shows it."""
     rows = overview.table(found)
     ids = list(rows.index)
+    rows.insert(1, "used", ["✓" if run.model and shared.chosen(run.model) == run.id else "" for run in found])
     key = f"rows_{len(ids)}_{ids[0]}"  # what is chosen is a row's number: other rows are another table
     state[key] = {"selection": {"rows": [ids.index(state.run)], "columns": [], "cells": []}}
     with st.container(key="runs_table"):
         st.dataframe(
-            rows.drop(columns=[] if rows.problem.any() else ["problem"]),
+            rows.drop(columns=[column for column in ("used", "problem") if not rows[column].any()]),
             hide_index=True,
             column_config=COLUMNS,
             key=key,
             on_select=lambda: row_chosen(ids, key),
             selection_mode="single-row",
             placeholder="–",
-            alt="All runs with network, recipe, accuracy, seconds, device, date and state",
+            alt="All runs with accuracy, state, network, recipe, seconds, device and date",
         )
 
 
 def housekeeping(run: Summary) -> None:
     """What can be done with the run that is looked at, whatever its state."""
-    known = bool(run.model)
     with st.container(horizontal=True, gap="small"):
-        st.button(
-            "Duplicate with changes",
-            icon=":material/content_copy:",
-            disabled=not (known and run.recipe),
-            help="Fills the form on top with this run's recipe.",
-            on_click=recipe_form.duplicate,
-            args=(run,),
-        )
         with st.popover("Rename", icon=":material/edit:"):
             key = f"name_{run.id}"
             st.text_input("Name", run.name, max_chars=60, key=key, on_change=rename, args=(run, key))
@@ -160,4 +155,4 @@ def upload(folder: Path) -> None:
             args=(folder, key),
         )
         if state.get("upload_refused"):
-            st.error(state.upload_refused, icon=":material/block:")
+            st.error(plain(state.upload_refused), icon=":material/block:")

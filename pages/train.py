@@ -10,7 +10,7 @@ shared.through_app()
 shared.style()
 
 if said := state.pop("said", ""):
-    st.toast(run_view.plain(said), duration="long")
+    st.toast(recipe_form.plain(said), duration="long")
 recipe_form.form()
 
 seen = overview.signs(runs.RUNS)  # before the rest: what changes from here on is noticed

@@ -87,6 +87,11 @@ def test_validation_stands_out_and_each_run_is_in_the_legend_once():
     ]
 
 
+def test_a_legend_is_there_where_there_is_something_to_tell_apart():
+    assert not figures.curves(events(), "loss", "step").layout.showlegend
+    assert figures.curves(pd.concat([events("old"), events("new")]), "loss", "step").layout.showlegend
+
+
 def test_test_digits_are_not_drawn():
     assert len(figures.curves(events(splits=["test"]), "loss", "step").data) == 0
 
@@ -225,6 +230,15 @@ def test_filters_share_a_scale_around_zero():
     assert np.array_equal(shown.z[4:7, 4:7], weights[4])  # three a row: the fifth lies in the middle of the second
     assert np.isnan(shown.z[3]).all()
     assert list(shown.customdata[5, 6]) == [5, 2, 3]
+
+
+def test_filters_that_have_moved_say_so_and_may_not_have_moved_yet():
+    figure = figures.filters(np.zeros((4, 3, 3), np.float32), BLUE, moved=True)
+    assert figure.data[0].zmin < figure.data[0].zmax
+    told = [figure.layout.title.text, figure.data[0].colorbar.title.text, figure.data[0].hovertemplate]
+    assert "How its filters have moved" in told[0]
+    assert all("since the start" in text.lower() for text in told)
+    assert "weight" not in " ".join(told)
 
 
 def test_each_position_has_a_map_at_its_own_place():

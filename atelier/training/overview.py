@@ -33,6 +33,8 @@ SIZES: dict[str, dict[str, Any]] = {
 
 LABELS = {"train_size": "training digits", "validation_size": "validation digits"}  # where a field's name says less
 
+Stamp = tuple[int, int] | None  # of a file: when it was written (in ns) and its bytes; None if there is none
+
 # What an event holds, and the largest value that is believed; the smallest is 0.
 EVENT = {
     "step": 1e9,
@@ -43,7 +45,6 @@ EVENT = {
     "learning_rate": 1.0,
     "images_per_second": 1e9,
 }
-Stamp = tuple[int, int] | None  # of a file: when it was written (ns) and its bytes; None if there is none
 NEEDED = ("step", "epoch", "seconds", "loss", "accuracy")  # without these, an event is left out
 
 
@@ -165,9 +166,7 @@ def summarise(run: Run) -> Summary | None:
 def signs(runs: Path) -> dict[str, tuple[str, Stamp, Stamp]]:
     """By run: its state, and the stamps of its best checkpoint and its name. Quickly told; if nothing of these has
     changed, a page's buttons and its table are as they were."""
-    return {
-        run.id: (status(run)[0], stamp(run, "best.safetensors"), stamp(run, "name.json")) for run in Run.all(runs)
-    }
+    return {run.id: (status(run)[0], stamp(run, "best.safetensors"), stamp(run, "name.json")) for run in Run.all(runs)}
 
 
 def status(run: Run) -> tuple[str, str]:
@@ -222,11 +221,10 @@ def _differences(recipe: Recipe, usual: Recipe) -> list[str]:
 
 def history(run: Run) -> History:
     """Not to be changed: the same one is returned as long as the run has nothing new to tell."""
-    now, (then, told) = stamp(run, "metrics.jsonl"), _histories.get(run.folder, (None, History(_frame([]))))
-    if now != then:
-        told = _read_history(run)
-        _histories[run.folder] = now, told
-    return told
+    now, known = stamp(run, "metrics.jsonl"), _histories.get(run.folder)
+    if known is None or known[0] != now:
+        known = _histories[run.folder] = now, _read_history(run)
+    return known[1]
 
 
 _histories: dict[Path, tuple[Stamp, History]] = {}  # of each folder the last one, and what it was read from
@@ -253,11 +251,7 @@ def _read_history(run: Run) -> History:
             rows.append({"split": event["split"]} | row)
             found = _confusion(event.get("confusion"))
             confusion = confusion if found is None else found
-    return History(_frame(rows), confusion, problem)
-
-
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["split", *EVENT])
+    return History(pd.DataFrame(rows, columns=["split", *EVENT]), confusion, problem)
 
 
 def _confusion(counts: object) -> np.ndarray | None:

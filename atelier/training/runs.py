@@ -229,8 +229,10 @@ class Run:
             for line in self.path("metrics.jsonl").read_text().splitlines():
                 try:
                     event = json.loads(line)
-                    place, seconds = (int(event["step"]), order[event["split"]]), float(event.get("seconds", 0))
+                    place, seconds = (int(event["step"]), order[event["split"]]), float(event.get("seconds", "inf"))
                 except (ValueError, KeyError, TypeError, OverflowError):
+                    continue
+                if seconds < 0:
                     continue
                 while events and (events[-1][0] >= place or events[-1][1] > seconds):
                     events.pop()

@@ -165,7 +165,7 @@ def test_nothing_is_asked_of_other_hosts(browser, app):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("websocket", lambda socket: asked.append(socket.url))
-    for path in ("/", "/draw"):
+    for path in ("/", "/train", "/draw"):
         page.goto(app + path)
         page.wait_for_load_state("networkidle")
     draw(page, drawing("a1", 7))

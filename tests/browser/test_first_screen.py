@@ -17,16 +17,23 @@ def fresh_app(tmp_path):
     yield from serve(ROOT / "app.py", tmp_path)
 
 
-@pytest.mark.parametrize("path", ["", "/draw"])
+FIRST = {
+    "": "text=The networks",
+    "/draw": ".st-key-draw_canvas canvas.upper-canvas",
+    "/train": ".st-key-train_start button",
+}
+
+
+@pytest.mark.parametrize("path", FIRST)
 def test_the_first_screen_is_there_within_three_seconds(browser, fresh_app, path):
     context = browser.new_context()
     page = context.new_page()
     started = time.monotonic()
     page.goto(fresh_app.address + path)
-    page.locator(".st-key-draw_canvas canvas.upper-canvas" if path else "text=The networks").first.wait_for()
+    page.locator(FIRST[path]).first.wait_for()
     assert time.monotonic() - started < 3
     assert page.get_by_role("link", name="Draw", exact=True).is_visible()  # the app's own menu, also on a deep link
-    if path:  # drawn on while the network still loads
+    if path == "/draw":  # drawn on while the network still loads
         box = page.locator(".st-key-draw_canvas canvas.upper-canvas").bounding_box()
         page.mouse.move(box["x"] + 200, box["y"] + 60)
         page.mouse.down()

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_until
@@ -32,14 +33,9 @@ def train(browser: Browser, school: Server) -> Iterator[Page]:
     context.close()
 
 
-def start(page: Page, folder, network: str = "CNN") -> Run:
-    """Start a Demo run of a network, and wait until its curve begins."""
+def start(page: Page, folder: Path) -> Run:
+    """Start what the form asks for: at first, a Demo run of the CNN."""
     before = len(Run.all(folder / "runs"))
-    if network != "CNN":
-        pills = page.locator(".st-key-train_networks")
-        pills.get_by_role("button", name=network, exact=True).click()
-        pills.get_by_role("button", name="CNN", exact=True).click()
-        page.wait_for_timeout(500)
     page.locator(".st-key-train_start button").click()
     wait_until(page, lambda: len(Run.all(folder / "runs")) > before)
     return Run.all(folder / "runs")[0]

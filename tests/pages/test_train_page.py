@@ -6,9 +6,11 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
+import streamlit as st
 
 from atelier import MODELS, checkpoint
 from atelier.training import jobs, overview, runs
@@ -25,7 +27,7 @@ def machine(monkeypatch, tmp_path):
     """No process is started; what would be is listed. Its runs are in a folder of their own."""
     launched = []
     monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(jobs, "_launch", lambda run: launched.append(run.id))
+    monkeypatch.setattr(jobs, "_launch", lambda run, model: launched.append(run.id))
     monkeypatch.setattr(jobs, "measure", lambda device: launched.append(device))
     monkeypatch.setattr(recipe_form, "place_of", lambda device: "cpu")
     monkeypatch.setattr(recipe_form, "load_throughput", lambda device: THROUGHPUT)
@@ -83,6 +85,11 @@ def press(page, label):
 def number(page, label):
     (found,) = [control for control in page.number_input if control.label == label]
     return found
+
+
+def refusal(page):
+    """The error on the page, as it is read."""
+    return page.error[0].value.replace("\\", "")
 
 
 def shown(page):
@@ -173,13 +180,85 @@ def test_several_networks_queue_and_keep_their_own_recipes(page, machine):
     assert ["vit" in id for id in page.session_state["compare"]] == [True]
 
 
+def test_networks_whose_presets_vary_the_digits_differently_keep_their_own_augmentation(page):
+    page.run()
+    page.pills(key="train_networks").set_value(["cnn", "faster_rcnn"]).run()
+    assert "augmentation): each its own" in shown(page)
+    assert not [toggle for toggle in page.toggle if toggle.key == "vary"]
+    press(page, "Start")
+    recipes = {run.read("config.json")["model"]: read_recipe(run.read("config.json")) for run in Run.all(runs.RUNS)}
+    assert recipes == {name: MODELS[name].presets["demo"] for name in ("cnn", "faster_rcnn")}
+    page.pills(key="train_networks").set_value(["cnn"]).run()
+    assert page.toggle(key="vary").value
+
+
+def test_a_run_that_was_started_by_a_script_that_was_ended_is_moved_to(page, monkeypatch):
+    start = recipe_form.start
+    monkeypatch.setattr(recipe_form, "start", lambda *plans: (start(*plans), st.stop()))
+    page.run()
+    button(page, "Start").click().run()
+    page.run()
+    (run,) = Run.all(runs.RUNS)
+    assert page.session_state["run"] == run.id
+    assert page.selectbox(key="run").value == run.id
+
+
+def test_a_double_click_starts_one_run(page, monkeypatch):
+    page.run()
+    press(page, "Start")
+    press(page, "Start")
+    assert len(Run.all(runs.RUNS)) == 1
+    monkeypatch.setattr(recipe_form, "DOUBLE_CLICK", 0)
+    press(page, "Start")
+    assert len(Run.all(runs.RUNS)) == 2
+
+
+def test_a_click_while_a_run_is_being_started_waits_for_that(page):
+    page.run()
+    starting = page.session_state["starting"]
+    starting.busy = True  # another script of this session is at it
+    run = fabricate()
+
+    def end():
+        starting.started.append(run.id)
+        starting.busy = False
+
+    Timer(0.3, end).start()
+    press(page, "Start")
+    assert not starting.busy
+    assert [each.id for each in Run.all(runs.RUNS)] == [run.id]
+    assert starting.started == []  # has been moved to
+    assert page.session_state["run"] == run.id
+
+
+def test_every_refusal_is_said(page, monkeypatch):
+    def refuse(model, *_):
+        raise ValueError(f"No place for {model}.")
+
+    monkeypatch.setattr(jobs, "start", refuse)
+    page.run()
+    page.pills(key="train_networks").set_value(["cnn", "vit"]).run()
+    press(page, "Start")
+    assert "CNN: No place for cnn. ViT: No place for vit." in refusal(page)
+
+
+def test_what_a_preset_promises_is_said_of_that_alone(page, text):
+    promise = recipe_form.PRESETS["demo"]
+    page.run()
+    assert promise in shown(page)
+    number(page, "Epochs").set_value(1).run()
+    assert promise not in shown(page)
+    page.pills(key="train_networks").set_value(["cnn", "vit"]).run()
+    assert promise not in shown(page)
+
+
 REFUSALS = {
     "A batch holds 2 to 55,000 digits": lambda page: number(page, "Batch size").set_value(60_000),
     "at least 1 epoch": lambda page: number(page, "Epochs").set_value(0),
     "The learning rate lies above 0": lambda page: number(page, "Learning rate").set_value(0.0),
     "outline by more than 1 pixel": lambda page: number(page, "Stroke").set_value(1.5),
     "only the ViT has them": lambda page: page.selectbox(key="recipe_optimizer").set_value("muon"),
-    "no cuda device": lambda page: page.selectbox(key="recipe_device").set_value("cuda"),
+    "no cuda device": lambda page: page.selectbox(key="train_device").set_value("cuda"),
 }
 
 
@@ -190,14 +269,14 @@ def test_what_cannot_work_is_refused_with_the_reason_and_nothing_is_lost(page, m
     REFUSALS[sentence](page)
     page.run()
     press(page, "Start")
-    assert sentence in page.error[0].value
+    assert sentence in refusal(page)
     assert machine == []
     assert Run.all(runs.RUNS) == []
     page.run()
-    assert sentence in page.error[0].value  # until something is changed
+    assert sentence in refusal(page)  # until something is changed
     assert number(page, "Seed").value == 77
     page.segmented_control(key="train_preset").set_value("full")
-    page.selectbox(key="recipe_device").set_value("auto").run()
+    page.selectbox(key="train_device").set_value("auto").run()
     assert not page.error
 
 
@@ -205,7 +284,7 @@ def test_sizes_that_do_not_fit_are_refused_as_soon_as_they_are_chosen(page, mach
     page.run()
     page.pills(key="train_networks").set_value(["vit"]).run()
     number(page, "Heads").set_value(5).run()
-    assert "5 heads cannot share 96 numbers" in page.error[0].value
+    assert "5 heads cannot share 96 numbers" in refusal(page)
     press(page, "Start")
     assert Run.all(runs.RUNS) == []
 
@@ -217,7 +296,7 @@ def test_a_full_disk_is_said(page, monkeypatch):
     monkeypatch.setattr(jobs, "start", full)
     page.run()
     press(page, "Start")
-    assert "No space left on device" in page.error[0].value
+    assert "No space left on device" in refusal(page)
 
 
 def test_a_batch_shrinks_with_the_digits(page):
@@ -308,6 +387,17 @@ def test_only_buttons_that_can_work_can_be_pressed(page, text, state):
     assert {label for label in labels if not button(page, label).disabled} == BUTTONS[state]
 
 
+def test_two_runs_of_the_same_name_can_both_be_looked_at(page):
+    twins = [fabricate("cnn"), fabricate("cnn")]
+    for twin in twins:
+        twin.rename("twin")
+    page.run()
+    for twin in twins:
+        page.selectbox(key="run").select(f"twin ({twin.id[-4:]})").run()
+        assert page.session_state["run"] == twin.id
+    assert sorted(page.dataframe[0].value.name) == sorted(f"twin ({twin.id[-4:]})" for twin in twins)
+
+
 def test_a_run_without_weights_can_be_neither_used_nor_downloaded(page):
     fabricate(state="stopped", epochs=0)
     page.run()
@@ -364,12 +454,13 @@ def test_renaming(page):
 def test_duplicating_fills_the_form(page, machine):
     run = fabricate("vit", seed=9, train_size=12_345, learning_rate=0.002, augmentation=overview.NO_AUGMENTATION)
     config = run.read("config.json")
-    run.write("config.json", config | {"network": {"depth": 3, "dim": 96}})
+    run.write("config.json", config | {"network": {"depth": 3, "dim": 96}, "device": "cpu"})
     press(page.run(), "Duplicate with changes")
     assert page.pills(key="train_networks").value == ["vit"]
     assert page.segmented_control(key="train_preset").value is None
     assert (number(page, "Seed").value, number(page, "Depth").value) == (9, 3)
     assert page.session_state["train_recipe"]  # is open
+    assert page.selectbox(key="train_device").value == "cpu"
     number(page, "Seed").set_value(10).run()
     press(page, "Start")
     copy = next(other for other in Run.all(runs.RUNS) if other.id != run.id)
@@ -410,11 +501,15 @@ def test_form_and_run_are_kept_while_another_page_is_visited(page):
 
 
 def test_use_this_one_and_back_to_the_shipped_one(page):
-    run = fabricate()
+    other, run = fabricate("cnn"), fabricate("cnn")
+    page.query_params["run"] = run.id
     press(page.run(), "Use this one")
     assert page.query_params["cnn"] == run.id
-    press(page, "Back to the shipped one")
+    assert dict(page.dataframe[0].value.used) == {run.id: "✓", other.id: ""}
+    page.selectbox(key="run").set_value(other.id).run()  # the way back is there, whichever is looked at
+    press(page, "Back to the shipped CNN")
     assert "cnn" not in page.query_params
+    assert "used" not in page.dataframe[0].value
     assert not button(page, "Use this one").disabled
 
 
@@ -468,8 +563,28 @@ def test_every_panel_changes_with_the_run_and_keeps_its_key(page, drawn, text):
     assert [key.split("_")[0] for key in drawn if drawn[key] == before[key]] == ["guesses"]
     told = {metric.label: metric.value for metric in page.metric}
     assert told["Validation accuracy"] == "50.00%"
-    assert (told["Elapsed"], told["Images a second"], told["Learning rate"]) == ("16 s", "10", "0.05")
-    assert told["Left, about"] == "10 s"  # 1.5 epochs at the pace of the last: 7 s
+    assert (told["Elapsed"], told["Images per second"], told["Learning rate"]) == ("16 s", "10", "0.05")
+    assert told["Time left"] == "10 s"  # 1.5 epochs at the pace of the last: 7 s
+
+
+def test_a_figure_is_drawn_once_for_all_who_look(page, drawn, monkeypatch):
+    run = fabricate()
+    page.run()
+    before = dict(drawn)
+    for name in ("curves", "rate", "guesses", "confusion", "filters"):
+        monkeypatch.setattr(run_view.figures, name, None)
+    page.run()
+    assert not page.exception
+    assert drawn == before
+    assert f"loss_{run.id}" in drawn
+
+
+def test_filters_of_a_fine_tuned_network_are_how_far_they_have_moved(page, drawn):
+    run = fabricate("vgg16", epochs=1)
+    watch(run, np.zeros((24, 3, 3), np.float32))
+    page.run()
+    assert not page.exception
+    assert "How its filters have moved" in drawn[f"filters_{run.id}"]
 
 
 def test_other_runs_are_drawn_beside_and_axes_are_chosen(page, drawn):
@@ -566,8 +681,10 @@ def test_a_file_that_is_no_checkpoint_is_refused(page):
     page.run()
     page.file_uploader[0].set_value(("best.safetensors", b"\x80\x04pickled", "application/octet-stream")).run()
     assert not page.exception
-    assert "not a safetensors file" in page.error[0].value
+    assert "best.safetensors is not a safetensors file" in refusal(page)
     assert Run.all(runs.RUNS) == []
+    page.file_uploader[0].set_value([]).run()
+    assert not page.error
 
 
 def test_a_checkpoint_becomes_a_run_that_is_looked_at(page, text, tmp_path):

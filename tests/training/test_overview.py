@@ -67,7 +67,7 @@ def test_a_finished_run_counts_on_test_digits(run):
     ("model", "recipe", "network", "told"),
     [
         ("cnn", DEMO, {}, "Demo"),
-        ("cnn", replace(DEMO, epochs=15), {}, "Full"),
+        ("cnn", MODELS["cnn"].presets["full"], {}, "Full"),
         ("cnn", replace(DEMO, epochs=2, seed=7), {}, "Demo, epochs 2, seed 7"),
         ("cnn", replace(DEMO, train_size=3_000), {}, "Demo, training digits 3,000"),
         ("vgg16", MODELS["vgg16"].presets["full"], {"backbone": "none", "thawed": 1}, "Full, backbone none"),
@@ -115,16 +115,39 @@ def test_history_follows_the_file_and_keeps_the_last_confusion(run):
     assert overview.history(run).confusion.sum() == 10 * 490 + 100
 
 
-def test_curves_of_runs_with_the_same_name_are_told_apart(run, tmp_path):
-    twin = Run.create(tmp_path, config())
+def test_runs_of_the_same_name_are_told_apart(run, tmp_path):
+    twin, other = Run.create(tmp_path, config()), Run.create(tmp_path, config())
     twin.append(event(110))
     for each in (run, twin):
-        each.rename("twin")
-    told = overview.curves(overview.summaries(tmp_path))
-    assert told.run.nunique() == 2
+        each.rename("twin " + 60 * "i")
+    other.rename("other")
+    found = overview.summaries(tmp_path)
+    names = {summary.id: summary.name for summary in found}
+    assert len(set(names.values())) == 3
+    assert names[twin.id].endswith(f"({twin.id[-4:]})")
+    assert len(names[twin.id]) == 60  # what a name may have
+    assert names[other.id] == "other"
+    told = overview.curves(found)
+    assert set(told.run) == {names[run.id], names[twin.id]}
     assert set(told.model) == {"cnn"}
     assert len(told) == 7
     assert overview.curves([]).empty
+
+
+def test_a_run_of_another_day_has_the_date_in_its_name(tmp_path):
+    shutil.move(Run.create(tmp_path, config()).folder, tmp_path / "20260102-120000-cnn-abcd")
+    (summary,) = overview.summaries(tmp_path)
+    assert summary.name == "CNN 2 Jan 12:00:00"
+
+
+def test_a_new_name_or_better_weights_are_noticed(run, tmp_path):
+    seen = [overview.signs(tmp_path)]
+    run.rename("Anna's")
+    seen.append(overview.signs(tmp_path))
+    run.path("best.safetensors").write_bytes(b"better weights")
+    seen.append(overview.signs(tmp_path))
+    run.append(event(450))  # the curve is followed without
+    assert overview.signs(tmp_path) == seen[2] != seen[1] != seen[0]
 
 
 def test_curves_as_csv_hold_every_event(run):
@@ -222,7 +245,7 @@ def test_damaged_counts_leave_the_last_whole_ones(run, counts):
 def test_any_file_may_hold_anything(run, tmp_path, name, content):
     run.path(name).write_bytes(content)
     (summary,) = overview.summaries(tmp_path)
-    assert overview.signs(tmp_path) == {run.id: (summary.state, True)}
+    assert overview.signs(tmp_path)[run.id][0] == summary.state
     assert summary.problem or name in ("status.json", "name.json", "metrics.jsonl") or content == b'{"a": NaN}'
 
 
