@@ -54,7 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made (default: %(default)s)")
     train.add_argument("--resume", metavar="ID", help="continue this run as it was started")
     train.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files into the run")
-    train.add_argument("--in-background", action="store_true", help="let other processes go first")
+    train.add_argument(
+        "--in-background", metavar="TICKET", help="let other processes go first; see atelier/training/queue.py"
+    )
     train.set_defaults(run_command=run_train)
 
     evaluate = commands.add_parser("evaluate", help="measure networks on the test digits and on other hands")
@@ -128,7 +130,11 @@ def run_train(options: argparse.Namespace) -> None:
         return logged(told, run.folder) if options.tensorboard and writes else told
 
     try:
-        show_progress(attended(run, config["device"], events) if writes else events(), recipe.epochs, writes)
+        show_progress(
+            attended(run, config["device"], events, options.in_background) if writes else events(),
+            recipe.epochs,
+            writes,
+        )
     except Asked:
         if "WORLD_SIZE" in os.environ:  # the launch may still be waiting for this process: it ends if this one fails
             raise RunError("The run was paused or stopped.") from None

@@ -32,7 +32,6 @@ from atelier.models.sizes import check_number, check_numbers
 LONG_SIDE = 4 * SHORT_SIDE  # pixels: scenes are scaled to SHORT_SIDE, unless they are longer then
 STRIDE = 4  # pixels from one place of the map to the next
 ENLARGED = 72  # pixels: a single digit of 28 x 28 is enlarged, so that its ink is as large as most digits in scenes
-MOST_FOR_A_DIGIT = 12  # proposals that are looked at where one digit is all there is
 ROI = 7  # height and width of the grid that RoIAlign cuts out
 OVERLAP = 0.3  # intersection over union from which two boxes hold the same digit: neighbours in scenes stay below
 
@@ -90,7 +89,7 @@ class FasterRCNN(nn.Module):
             digits = digits.unsqueeze(1).float() / 255  # (N, 1, 28, 28) in [0, 1]
         pictures = F.interpolate(digits, size=(ENLARGED, ENLARGED), mode="bilinear")
         logits = []
-        for _, class_logits, _ in self.look(pictures, most=MOST_FOR_A_DIGIT):
+        for _, class_logits, _ in self.look(pictures):
             if len(class_logits) == 0:  # only if the weights are no numbers any more
                 logits.append(class_logits.new_full((10,), float("nan")))
                 continue
@@ -98,12 +97,11 @@ class FasterRCNN(nn.Module):
             logits.append(class_logits[best, 1:])
         return torch.stack(logits)
 
-    def look(self, pictures: Tensor, most: int | None = None) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def look(self, pictures: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Both stages, and no decision yet.
 
         Args:
             pictures: `float[N, 1, H, W]` in [0, 1].
-            most: how many proposals a picture pass to the second stage; None for all that the first one makes.
 
         Returns:
             for each picture its proposals `float[R, 4]` (left, top, right, bottom in pixels), their class logits
@@ -115,8 +113,7 @@ class FasterRCNN(nn.Module):
         padded = F.pad(normalised, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
         images = ImageList(padded, [size] * len(pictures))
         features = {"0": self.detector.backbone(images.tensors)}  # (N, C, H / 4, W / 4)
-        proposals, _ = self.detector.rpn(images, features)  # best first
-        proposals = [boxes[:most] for boxes in proposals]
+        proposals, _ = self.detector.rpn(images, features)
         regions = roi_heads.box_roi_pool(features, proposals, images.image_sizes)  # (sum of R, C, 7, 7)
         class_logits, deltas = roi_heads.box_predictor(roi_heads.box_head(regions))
         boxes = roi_heads.box_coder.decode(deltas, proposals).reshape(-1, class_logits.shape[1], 4)

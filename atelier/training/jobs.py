@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from atelier.training.queue import turn
+from atelier.training.queue import draw_ticket, turn
 from atelier.training.recipe import Recipe
 from atelier.training.runs import REQUESTS, RUNS, UNFINISHED, Run, RunError, read_recipe
 
@@ -99,8 +99,8 @@ def measure(device: str) -> None:
 
 
 def _launch(run: Run, model: str) -> None:
-    runs = str(run.folder.parent.resolve())
-    _in_background(["train", model, "--resume", run.id, "--runs", runs, "--in-background"], run.path(LOG))
+    runs, ticket = str(run.folder.parent.resolve()), draw_ticket(run.read("config.json")["device"])
+    _in_background(["train", model, "--resume", run.id, "--runs", runs, "--in-background", ticket], run.path(LOG))
 
 
 def _in_background(arguments: list[str], log: Path = Path(os.devnull)) -> None:
@@ -129,13 +129,14 @@ def be_polite() -> None:
         Path("/proc/self/autogroup").write_text(str(POLITENESS))
 
 
-def attended(run: Run, device: str, events: Callable[[], Iterator[E]]) -> Iterator[E]:
+def attended(run: Run, device: str, events: Callable[[], Iterator[E]], ticket: str | None = None) -> Iterator[E]:
     """The events of a training, while its run is locked, has the device, and says in its status how it goes.
 
     Args:
         run: its folder.
         device: "cpu", "cuda" or "mps".
         events: called once it is this run's turn.
+        ticket: that was drawn for it, see `queue.py`.
 
     Raises:
         RunError: if another process trains this run.
@@ -144,7 +145,7 @@ def attended(run: Run, device: str, events: Callable[[], Iterator[E]]) -> Iterat
     """
     with run.lock():
         try:
-            with turn(device, since=run.since(), waiting=lambda ahead: _wait(run, ahead)):
+            with turn(device, lambda ahead: _wait(run, ahead), ticket):
                 obey(run)
                 run.set_status("running")
                 yield from events()

@@ -50,13 +50,15 @@ class Session:
         # The mean of the last steps' weights answers better than any step's own (Polyak and Juditsky 1992; Izmailov et
         # al. 2018, arXiv:1803.05407).
         self.average = (
-            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
-            if recipe.averaging
-            else None
+            AveragedModel(network, multi_avg_fn=self._average, use_buffers=True) if recipe.averaging else None
         )
         for method in ("losses", "see", "read"):  # several processes share what is learnt in these, too
             if hasattr(network, method):
                 self.model.mark_forward_method(method)
+
+    def _average(self, averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
+        keep = min(self.recipe.averaging, (1 + count.item()) / (10 + count.item()))  # at first, forget the beginning
+        get_ema_multi_avg_fn(keep)(averages, weights, count)
 
     @property
     def answering(self) -> nn.Module:

@@ -2,11 +2,11 @@
 
 Each process that wants to train draws a ticket, a file named by the time and locked for as long as the process lives.
 The oldest ticket goes next. Locks are the operating system's (`flock`): they go with their process, however that ends,
-and a ticket that nobody holds is thrown away by whoever finds it.
+and a ticket that nobody holds is thrown away by whoever finds it, unless it was drawn just now for a process that is
+still starting.
 """
 
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -16,29 +16,43 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 POLL = 0.2  # seconds
+HEAD_START = 15.0  # seconds for a process to start
+STARTING = "starting"  # in a ticket that was drawn for another process
 
 
 @contextlib.contextmanager
-def turn(device: str, waiting: Callable[[int], None] = lambda ahead: None, since: int | None = None) -> Iterator[None]:
+def turn(device: str, waiting: Callable[[int], None] = lambda ahead: None, ticket: str | None = None) -> Iterator[None]:
     """Hold a device; wait for it first if others do or came before.
 
     Args:
         device: "cpu", "cuda" or "mps".
         waiting: called every POLL seconds with how many are ahead. What it raises ends the waiting.
-        since: when this one came, in nanoseconds of the clock; None for now.
+        ticket: the name of one that was drawn for this process; None to draw one now.
     """
-    folder = user_cache_path("deep-learning-atelier") / "queue" / device
-    folder.mkdir(parents=True, exist_ok=True)
-    ticket = folder / f"{since or time.time_ns():020}-{os.getpid()}-{secrets.token_hex(2)}.ticket"
+    mine = _folder(device) / (ticket or draw_ticket(device))
     try:
-        with FileLock(ticket):
-            while ahead := _ahead_of(ticket):
+        with FileLock(mine):
+            mine.write_text("")
+            while ahead := _ahead_of(mine):
                 waiting(ahead)
                 time.sleep(POLL)
-            with _held(folder / "device.lock", waiting):
+            with _held(mine.with_name("device.lock"), waiting):
                 yield
     finally:
-        ticket.unlink(missing_ok=True)
+        mine.unlink(missing_ok=True)
+
+
+def draw_ticket(device: str) -> str:
+    """The name of a new ticket: from now on, whoever comes is behind it."""
+    name = f"{time.time_ns():020}-{secrets.token_hex(4)}.ticket"
+    (_folder(device) / name).write_text(STARTING)
+    return name
+
+
+def _folder(device: str) -> Path:
+    folder = user_cache_path("deep-learning-atelier") / "queue" / device
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @contextlib.contextmanager
@@ -60,13 +74,17 @@ def _held(file: Path, waiting: Callable[[int], None]) -> Iterator[None]:
 
 def _ahead_of(ticket: Path) -> int:
     """How many living tickets are older."""
-    ahead = 0
-    for other in ticket.parent.glob("*.ticket"):
-        if other.name >= ticket.name:
-            continue
+    return sum(_lives(other) for other in ticket.parent.glob("*.ticket") if other.name < ticket.name)
+
+
+def _lives(ticket: Path) -> bool:
+    """Whether a process holds this ticket, or is starting to. A dead one is thrown away."""
+    with contextlib.suppress(FileNotFoundError):
+        if ticket.read_text() == STARTING and time.time() - ticket.stat().st_mtime < HEAD_START:
+            return True
         try:
-            with FileLock(other, timeout=0):
-                other.unlink(missing_ok=True)  # its process has ended
+            with FileLock(ticket, timeout=0):
+                ticket.unlink(missing_ok=True)
         except Timeout:
-            ahead += 1
-    return ahead
+            return True
+    return False

@@ -136,17 +136,10 @@ class Run:
         state, reason = content.get("state"), content.get("reason", "")
         if state not in STATES:
             return "failed", "The run's status is missing or damaged."
-        waited = time.time() - self.since() / 1e9
+        waited = time.time() - self.path("status.json").stat().st_mtime
         if (state == "running" or (state == "queued" and waited > HEAD_START)) and not self.is_locked():
             return "interrupted", "The process that trained it has ended."
         return state, reason
-
-    def since(self) -> int:
-        """When its status was written, in nanoseconds."""
-        try:
-            return self.path("status.json").stat().st_mtime_ns
-        except OSError:
-            return time.time_ns()
 
     def request(self, what: str) -> None:
         """Ask the process that trains the run to "pause" or to "stop"; it obeys after the step it is in."""

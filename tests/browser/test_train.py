@@ -1,11 +1,7 @@
 """Networks learn while people look on: a real browser, a real server, and real processes that train."""
 
-import os
-import signal
 import statistics
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,12 +9,17 @@ from person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_un
 from playwright.sync_api import Browser, Page, expect
 from server import ROOT, Server, serve
 
+from atelier import MODELS
+from atelier.evaluation.estimate import SPEEDS, save_throughput
 from atelier.training.runs import Run
 
 
 @pytest.fixture
 def school(tmp_path) -> Iterator[Server]:
-    """A server whose runs lie in `tmp_path / "runs"`. Whatever still trains in the end is stopped."""
+    """A server whose runs lie in `tmp_path / "runs"`, on a machine that need not be measured first. Whatever still
+    trains in the end is stopped."""
+    speeds = dict.fromkeys(SPEEDS, 1000.0)
+    save_throughput({"startup_seconds": 5.0, "networks": dict.fromkeys(MODELS, speeds)}, "cpu")
     yield from serve(ROOT / "app.py", tmp_path, ATELIER_RUNS=str(tmp_path / "runs"))
     for run in Run.all(tmp_path / "runs"):
         run.request("stop")
@@ -42,7 +43,7 @@ def start(page: Page, folder: Path) -> Run:
 
 
 def state(page: Page) -> str:
-    return page.locator(".st-key-run_state").inner_text().split()[0]
+    return next(iter(page.locator(".st-key-run_state").inner_text().split()), "")
 
 
 def curve(page: Page, expression: str, name: str = "loss"):
@@ -94,7 +95,7 @@ def test_a_demo_is_watched_left_found_again_and_used(train, school, tmp_path):
 
     train.goto(f"{school.address}/train?run={run.id}")
     wait_until(train, lambda: state(train) == "done")
-    assert f"{run.read('result.json')['accuracy']:.2%}" in train.locator(".stMain").inner_text()
+    expect(train.get_by_text(f"{run.read('result.json')['accuracy']:.2%}").first).to_be_visible()
     train.get_by_role("button", name="Use this one").click()
     expect(train.get_by_text("In use on every page")).to_be_visible()
     train.get_by_role("link", name="Draw").click()
@@ -106,25 +107,6 @@ def test_a_demo_is_watched_left_found_again_and_used(train, school, tmp_path):
     train.get_by_role("button", name="Back to the shipped networks").click()
     wait_until(train, lambda: run.id not in train.url)
     wait_until(train, lambda: answer(train) == "3")
-
-
-def test_a_run_outlives_the_server_and_a_killed_worker_resumes(train, browser, tmp_path, school):
-    run = start(train, tmp_path)
-    wait_until(train, lambda: run.metrics(), seconds=60)
-    os.kill(school.process, signal.SIGKILL)
-    seen = len(run.metrics())
-    wait_until(train, lambda: len(run.metrics()) > seen)
-    with contextmanager(serve)(ROOT / "app.py", tmp_path, ATELIER_RUNS=str(tmp_path / "runs")) as server:
-        page = browser.new_page()
-        page.goto(f"{server.address}/train")
-        wait_until(page, lambda: page.locator(".st-key-run_state").count() > 0 and state(page) == "running")
-        subprocess.run(["pkill", "-KILL", "-f", run.id], check=True)
-        wait_until(page, lambda: state(page) == "interrupted")
-        page.get_by_role("button", name="Resume").click()
-        wait_until(page, lambda: state(page) == "running", seconds=60)
-        seen = len(run.metrics())
-        wait_until(page, lambda: len(run.metrics()) > seen, seconds=60)
-        page.close()
 
 
 def test_drawing_answers_while_a_network_trains(browser, train, school, tmp_path):

@@ -102,14 +102,15 @@ def test_schedules_go_as_they_are_called(schedule, shape, data):
 
 
 def test_the_average_of_the_weights_answers(data):
-    """Each step, it keeps 0.8 of itself and takes 0.2 of the network."""
-    session = new_session(replace(RECIPES[-1], epochs=1, train_size=100))
+    """Each step, it keeps 0.2 of itself and takes 0.8 of the network; after one step 2 / 11, if that is less."""
+    session = new_session(replace(RECIPES[-1], epochs=1, train_size=150, averaging=0.2))
     bias = session.network.classifier[-1].bias
     expected, seen = None, []
     for event in fit(session, *data):
         seen.append(event)
         if event.split == "train":
-            expected = bias.detach().clone() if expected is None else 0.8 * expected + 0.2 * bias.detach()
+            keep = (0, 2 / 11, 0.2)[event.step - 1]
+            expected = bias.detach().clone() if expected is None else keep * expected + (1 - keep) * bias.detach()
     averaged = session.average.module.classifier[-1].bias.detach()
     assert averaged.numpy() == pytest.approx(expected.numpy(), abs=1e-6)
     logits = predict_logits(session.average.module, data[1][0])

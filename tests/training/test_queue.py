@@ -73,6 +73,28 @@ def test_who_waits_is_told_how_many_are_ahead_and_may_leave():
             pass
 
 
+def test_a_ticket_drawn_for_a_process_that_still_starts_keeps_its_place(monkeypatch):
+    ticket = queue.draw_ticket("cpu")
+    monkeypatch.setattr(queue, "POLL", 0.02)
+    order = []
+
+    def come(name, ticket=None):
+        with turn("cpu", ticket=ticket):
+            order.append(name)
+
+    later = threading.Thread(target=come, args=("later",))
+    later.start()
+    time.sleep(0.2)
+    come("first", ticket)
+    later.join(timeout=10)
+    assert order == ["first", "later"]
+    queue.draw_ticket("cpu")  # for a process that never comes
+    monkeypatch.setattr(queue, "HEAD_START", 0.1)
+    time.sleep(0.2)
+    come("next")
+    assert order[-1] == "next"
+
+
 def test_the_turn_of_a_killed_process_passes_on():
     killed, waiting = hold(60), None
     killed.stdout.readline()
