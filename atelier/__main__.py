@@ -91,8 +91,8 @@ def build_parser() -> argparse.ArgumentParser:
         "train",
         help="how long training takes, and how much longer PyTorch's own MNIST example",
         description="Measure how long training takes: our CNN and PyTorch's own MNIST example until they read 99.0% "
-        "of the validation digits, then the demo and the full recipe of networks. On two cores, the CNN alone takes "
-        "about 20 minutes, most of them the example's; all five take about five hours.",
+        "of the validation digits, then the demo and the full recipe of networks. The example needs up to 14 epochs "
+        "each time, and full recipes take minutes to hours: it tells how far it is.",
     )
     training.add_argument("--networks", nargs="+", choices=(*MODELS, "all"), default=["cnn"], metavar="MODEL",
                           help=f"any of {', '.join(MODELS)}, or all (default: cnn)")  # fmt: skip

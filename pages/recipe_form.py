@@ -17,7 +17,7 @@ from atelier.training.recipe import Recipe
 from pages import recipe_controls, shared
 
 PRESETS = {
-    "demo": "In about a minute and a half on two CPU cores, and already good.",
+    "demo": "Short, and already good.",
     "full": "The recipe of the shipped weights: slow, and as good as it gets.",
 }
 PATIENCE = 300  # seconds for measuring this machine

@@ -65,7 +65,7 @@ def sampling_grid(digits: Tensor, amount: Augmentation) -> Tensor:
 @cache
 def smooth(few: int, many: int, device: torch.device) -> Tensor:
     """The matrix `float[many, few]` that makes a smooth curve (bicubic) of a few values: what `F.interpolate` does to a
-    picture is a product with it from both sides, for which a CPU needs a tenth of the time."""
+    picture is a product with it from both sides, for which a CPU needs a sixth of the time."""
     curves = F.interpolate(torch.eye(few, device=device)[None, None], (many, few), mode="bicubic", align_corners=True)
     return curves[0, 0]
 
