@@ -47,7 +47,7 @@ _CNN = Recipe(epochs=12, optimizer="sgd", learning_rate=0.3, weight_decay=1e-3, 
 _FASTER_RCNN = Recipe(epochs=5, batch_size=60, learning_rate=1e-3, precision="32-true")  # bfloat16 is slower here
 _VGG16 = Recipe(epochs=12, learning_rate=1e-3, variations=6)
 _ALEXNET = Recipe(epochs=12, learning_rate=1e-3, variations=4)
-_VIT = Recipe(epochs=28, batch_size=100, optimizer="muon", learning_rate=3e-3, label_smoothing=0.05)
+_VIT = Recipe(epochs=22, batch_size=200, optimizer="muon", learning_rate=4e-3, label_smoothing=0.05)
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -71,12 +71,13 @@ MODELS: dict[str, ModelSpec] = {
             network="atelier.models.faster_rcnn:FasterRCNN",
             config="FasterRCNNConfig",
             presets={
-                "demo": replace(  # many small steps, on digits as they are: all else learns too little in a minute
+                "demo": replace(  # many small steps, on few digits as they are: all else learns too little in a minute
                     _FASTER_RCNN,
                     epochs=4,
                     batch_size=8,
-                    learning_rate=4e-4,
-                    train_size=1_900,
+                    learning_rate=6e-4,
+                    train_size=1_600,
+                    digits_per_scene=3,
                     validation_size=500,
                     augmentation=NO_AUGMENTATION,
                 ),
@@ -111,7 +112,7 @@ MODELS: dict[str, ModelSpec] = {
             paper="Dosovitskiy et al. 2020, An image is worth 16x16 words (arXiv:2010.11929)",
             network="atelier.models.vit:ViT",
             config="ViTConfig",
-            presets={"demo": replace(_VIT, epochs=4, learning_rate=4e-3, train_size=15_000), "full": _VIT},
+            presets={"demo": replace(_VIT, epochs=4, batch_size=100, train_size=15_000), "full": _VIT},
         ),
     )
 }

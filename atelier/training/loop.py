@@ -152,7 +152,7 @@ def new_optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optim
     ]
     if recipe.optimizer == "sgd":
         return [torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.learning_rate)]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)]
     if hidden:
         optimizers.append(
             torch.optim.Muon(
