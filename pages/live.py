@@ -96,7 +96,7 @@ _component = st.components.v2.component(
 
 
 def live_figure(
-    figure: Figure, key: str, height: int, alt: str, on_click: Callable[[dict[str, Any]], None] | None = None
+    figure: Figure | str, key: str, height: int, alt: str, on_click: Callable[[dict[str, Any]], None] | None = None
 ) -> None:
     """Show a figure, or change the one already shown under this key.
 
@@ -104,7 +104,7 @@ def live_figure(
     ground take the page's colours where the figure sets none.
 
     Args:
-        figure: not changed.
+        figure: a figure, which is not changed, or its JSON.
         key: the same figure on every run has the same key.
         height: pixels; the width is all that there is.
         alt: what the figure shows, for those who cannot see it.
@@ -120,7 +120,7 @@ def live_figure(
     _component(
         key=key,
         data={
-            "figure": figure.to_json(),
+            "figure": figure if isinstance(figure, str) else figure.to_json(),
             "height": height,
             "alt": alt,
             "name": key,

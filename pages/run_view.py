@@ -1,6 +1,7 @@
 """One run as it goes, the middle of the Train page: state, buttons, curves, and what the network sees and learns."""
 
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -49,32 +50,22 @@ def attempt(what: Callable[[], None], done: str = "") -> None:
 def buttons(run: Summary, found: list[Summary]) -> None:
     """What can be done with the run that is looked at; what cannot be done in its state is disabled."""
     steer = run.active and bool(run.model)
+    pause, stop = (partial(jobs.ask, what=what) for what in ("pause", "stop"))
     in_use = shared.chosen(run.model) if run.model else None
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.button(
-            "Pause",
-            icon=":material/pause:",
-            disabled=not steer,
-            help="Keeps everything and frees the device for others.",
-            on_click=attempt,
-            args=(lambda: jobs.ask(run.run, "pause"),),
-        )
-        st.button(
-            "Resume",
-            icon=":material/resume:",
-            disabled=not run.resumable,
-            help="Goes on as if nothing had happened.",
-            on_click=attempt,
-            args=(lambda: jobs.resume(run.run),),
-        )
-        st.button(
-            "Stop",
-            icon=":material/stop:",
-            disabled=not steer,
-            help="Ends it. What it has learnt so far is kept.",
-            on_click=attempt,
-            args=(lambda: jobs.ask(run.run, "stop"),),
-        )
+        for label, icon, possible, told, what in (
+            ("Pause", "pause", steer, "Keeps everything and frees the device for others.", pause),
+            ("Resume", "resume", run.resumable, "Goes on as if nothing had happened.", jobs.resume),
+            ("Stop", "stop", steer, "Ends it. What it has learnt so far is kept.", stop),
+        ):
+            st.button(
+                label,
+                icon=f":material/{icon}:",
+                disabled=not possible,
+                help=told,
+                on_click=attempt,
+                args=(partial(what, run.run),),
+            )
         st.button(
             "Duplicate with changes",
             icon=":material/content_copy:",
@@ -203,7 +194,7 @@ def curves(run: Summary, found: list[Summary]) -> None:
     shown = [run, *map(others.get, state.compare)]
     lines = tuple((str(one.run.folder), one.name, overview.stamp(one.run, "metrics.jsonl")) for one in shown)
 
-    def figure(value: str, log: bool = False) -> Figure:
+    def figure(value: str, log: bool = False) -> str:
         return drawn((value, lines, over, log), lambda: figures.curves(overview.curves(shown), value, over, log))
 
     rate = drawn(("rate", lines, over), lambda: figures.rate(overview.curves(shown), over))
@@ -266,7 +257,7 @@ def confusion(run: Summary) -> None:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def drawn(what: tuple, _draw: Callable[[], Figure]) -> Figure:
-    """A figure: drawn once for all who look, as long as `what` says the same. It names the figure and all that it
-    depends on; stamps of files are taken before these are read, or an old figure could go by the new stamp."""
-    return _draw()
+def drawn(what: tuple, _draw: Callable[[], Figure]) -> str:
+    """A figure's JSON, drawn once for all who look as long as `what` says the same. It names the figure and all that
+    it depends on; stamps of files are taken before these are read, or an old figure could go by the new stamp."""
+    return _draw().to_json()

@@ -76,8 +76,8 @@ class Session:
             average = {"n_averaged": self.average.n_averaged, **weights(self.average.module)}
             state |= {f"{TRAINING_STATE}average.{name}": tensor for name, tensor in average.items()}
         state[f"{TRAINING_STATE}random"] = torch.get_rng_state()
-        if self.fabric.device.type == "cuda":
-            state[f"{TRAINING_STATE}random.cuda"] = torch.cuda.get_rng_state(self.fabric.device)
+        if (device := self.fabric.device).type != "cpu":
+            state[f"{TRAINING_STATE}random.{device.type}"] = torch.get_device_module(device).get_rng_state()
         return state
 
     def counters(self) -> dict[str, Any]:
@@ -88,6 +88,7 @@ class Session:
             "seconds": self.seconds,
             "schedules": [schedule.state_dict() for schedule in self.schedules],
             "optimizers": [optimizer.state_dict()["param_groups"] for optimizer in self.optimizers],
+            "precision": self.fabric.strategy.precision.state_dict(),  # of a GPU's 16-mixed: how losses are scaled
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
@@ -108,8 +109,11 @@ class Session:
             schedule.load_state_dict(counters["schedules"][number])
             optimizer.load_state_dict({"state": slots[number], "param_groups": counters["optimizers"][number]})
         torch.set_rng_state(tensors[f"{TRAINING_STATE}random"].cpu())
-        if f"{TRAINING_STATE}random.cuda" in tensors and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors[f"{TRAINING_STATE}random.cuda"].cpu(), self.fabric.device)
+        device = self.fabric.device
+        if (random := tensors.get(f"{TRAINING_STATE}random.{device.type}")) is not None:
+            torch.get_device_module(device).set_rng_state(random.cpu())
+        if counters.get("precision"):
+            self.fabric.strategy.precision.load_state_dict(counters["precision"])
 
     def start_clock(self) -> None:
         self.clock = time.perf_counter()

@@ -144,7 +144,7 @@ def summarise(run: Run) -> Summary | None:
         return None
     return Summary(
         run=run,
-        name=_name(run) or f"{network} {_time(_date(run))}",
+        name=name(run, network),
         model=model if model in MODELS else "",
         network=network,
         recipe=recipe,
@@ -161,6 +161,15 @@ def summarise(run: Run) -> Summary | None:
         problem=problems[0] if problems else "",
         has_weights=run.path("best.safetensors").is_file(),
     )
+
+
+def name(run: Run, network: str) -> str:
+    """What a person calls it; until somebody has named it, its network (as people read it) and when it was created."""
+    try:
+        named = run.name
+    except (OSError, RecursionError):
+        named = run.id
+    return named[:60] if named != run.id else f"{network} {_time(_date(run))}"
 
 
 def signs(runs: Path) -> dict[str, tuple[str, Stamp, Stamp]]:
@@ -359,14 +368,6 @@ def _content(run: Run, name: str, problems: list[str]) -> dict[str, Any]:
     except (OSError, RecursionError):
         problems.append(f"{name} of run {run.id} cannot be read.")
     return {}
-
-
-def _name(run: Run) -> str:
-    """What a person calls it, "" if nobody has named it."""
-    try:
-        return run.name[:60] if run.name != run.id else ""
-    except (OSError, RecursionError):
-        return ""
 
 
 def _recipe(config: dict[str, Any]) -> Recipe | None:
