@@ -18,15 +18,10 @@ shared.through_app()
 # What the controls do ------------------------------------------------------------------------------------------------
 
 
-def show(digit: np.ndarray | None, message: str = "", truth: int | None = None) -> None:
-    """From now on this is the digit, on every page."""
-    state.update(digit=digit, message=message, truth=truth, revision=state.revision + 1)
-
-
 def read_strokes() -> None:
     picture = drawing.rasterise(state.strokes)
     objection = drawing.objection(picture)
-    show(None if objection else drawing.normalise(picture), objection or WELCOME)
+    shared.show_digit(None if objection else drawing.normalise(picture), objection or WELCOME)
 
 
 canvas = Canvas("draw_canvas", "strokes", drawing.CANVAS, drawing.CANVAS, drawing.PEN, read_strokes)
@@ -40,7 +35,7 @@ def random_test_digit() -> None:
         return
     index = np.random.default_rng().integers(len(images))
     canvas.put([])
-    show(images[index], f"Digit number {index:,} of MNIST's 10,000 test digits.", truth=int(labels[index]))
+    shared.show_digit(images[index], f"Digit number {index:,} of MNIST's 10,000 test digits.", truth=int(labels[index]))
 
 
 def picture_chosen(key: str) -> None:
@@ -52,7 +47,7 @@ def picture_chosen(key: str) -> None:
         state.message = str(error)  # the digit that was there stays
         return
     canvas.put([])
-    show(digit, "Read from your picture.")
+    shared.show_digit(digit, "Read from your picture.")
 
 
 def true_digit_told(revision: int, answers: list[shared.Answer], strokes: dict) -> None:

@@ -22,7 +22,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 import atelier
 from atelier.checkpoint import CheckpointError
-from atelier.training import jobs, runs
+from atelier.training import jobs, overview, runs
 from atelier.training.runs import RunError
 from atelier.zoo import MODELS, ModelSpec
 
@@ -43,6 +43,14 @@ HEAD_START = 1.0  # seconds: the first screen comes first
 ROOM = 200 << 20  # bytes for the weights of people's own runs: three of VGG16, or the CNNs of a whole class
 
 state = st.session_state
+
+
+# The digit, the same on every page ------------------------------------------------------------------------------------
+
+
+def show_digit(digit: np.ndarray | None, message: str = "", truth: int | None = None) -> None:
+    """From now on this is the digit, on every page."""
+    state.update(digit=digit, message=message, truth=truth, revision=state.get("revision", 0) + 1)
 
 
 # Which weights: the shipped ones or a person's own run, for this browser session and in its link ----------------------
@@ -343,7 +351,9 @@ def card_run(spec: ModelSpec) -> str:
     if not state.get("chosen_runs"):
         return ""
     run_id = chosen(spec.name)
-    told = "shipped" if run_id is None else f"own run: {escape(runs.Run(runs.RUNS / run_id).name)}"
+    told = (
+        "shipped" if run_id is None else f"own run: {escape(overview.name(runs.Run(runs.RUNS / run_id), spec.title))}"
+    )
     return f'<div class="run" title="{told}">{told}</div>'
 
 
