@@ -54,7 +54,7 @@ def test_ten_people_draw_at_once(browser, app):
         ready(page)
         page.evaluate(STOPWATCH)
     taken = []
-    for _ in range(3):
+    for _ in range(2):
         began = time.monotonic()
         for i, page in enumerate(pages):
             stroke = drawing("a2", 1)[0]
@@ -69,7 +69,7 @@ def test_ten_people_draw_at_once(browser, app):
             taken.append(page.evaluate("window.answered - window.penUp"))
     assert statistics.median(taken) < 2000, taken
     for page in pages:
-        assert revision(page) == 3
+        assert revision(page) == 2
         assert answer(page) in set("0123456789")
         assert page.get_by_test_id("stException").count() == 0
         page.context.close()

@@ -1,6 +1,7 @@
 """Networks learn while people look on: a real browser, a real server, and real processes that train."""
 
 import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +52,16 @@ def curve(page: Page, expression: str, name: str = "loss"):
     return page.locator(f"[class*='st-key-{name}_'] .figure").evaluate(f"plot => {expression}")
 
 
-def points(page: Page) -> int:
-    return curve(page, "plot._fullData.reduce((sum, trace) => sum + trace.x.length, 0)")
+def lag(page: Page, run: Run) -> float:
+    """Seconds from a new event to its point in the curve."""
+    before = len(run.metrics())
+    wait_until(page, lambda: len(run.metrics()) > before)
+    happened, event = time.monotonic(), run.metrics()[-1]
+    wait_until(page, lambda: curve(page, LAST_POINT) >= event["seconds"] - 0.01)
+    return time.monotonic() - happened
+
+
+LAST_POINT = "Math.max(0, ...plot._fullData.flatMap(trace => [...trace.x]))"  # on the axis of seconds
 
 
 def zoom(page: Page) -> list[float]:
@@ -72,12 +81,18 @@ def test_a_demo_is_watched_left_found_again_and_used(train, school, tmp_path):
     run = start(train, tmp_path)
     wait_until(train, lambda: len(run.metrics()) > 3, seconds=60)
     train.locator("[class*='st-key-loss_'] .nsewdrag").scroll_into_view_if_needed()
-    zoomed, grown = zoom(train), []
-    while len(grown) < 6:  # the curve grows before the run ends, and the zoom is kept
+    zoomed, lags, contents = zoom(train), [], {name: set() for name in ("guesses", "confusion", "filters")}
+    # Before the run ends, the curve grows at least six times, and each panel shows at least three contents.
+    while len(lags) < 6 or min(map(len, contents.values())) < 3:
         assert state(train) == "running"
-        wait_until(train, lambda: not grown or points(train) > grown[-1])
-        grown.append(points(train))
+        lags.append(lag(train, run))
         assert curve(train, "plot._fullLayout.xaxis.range") == zoomed
+        for name in contents:
+            if train.locator(f"[class*='st-key-{name}_'] .main-svg").count():
+                contents[name].add(
+                    curve(train, "JSON.stringify(plot._fullData.map(t => [t.z, t.text, t.source]))", name)
+                )
+    assert statistics.median(lags) < 1, lags
     assert train.url.split("run=")[1].split("&")[0] == run.id
 
     train.get_by_role("link", name="Home").click()
@@ -121,6 +136,9 @@ def test_drawing_answers_while_a_network_trains(browser, train, school, tmp_path
     busy = statistics.median(pen_up_to_answer(page, 7))
     assert run.status()[0] == "running"
     assert busy < 2 * idle, f"{busy:.0f} ms while training, {idle:.0f} ms else"
+    page.goto(train.url)  # a second window sees the same run
+    page.locator("[class*='st-key-loss_'] .nsewdrag").wait_for()
+    assert curve(page, LAST_POINT) > 0
     page.close()
 
 

@@ -539,7 +539,7 @@ def test_a_strangers_name_is_shown_as_it_is(page):
 def drawn(monkeypatch):
     """The figures of the last look at the page, by key."""
     figures = {}
-    monkeypatch.setattr(run_view, "live_figure", lambda figure, key, *_: figures.update({key: figure.to_json()}))
+    monkeypatch.setattr(run_view, "live_figure", lambda figure, key, *_: figures.update({key: figure}))
     return figures
 
 

@@ -97,14 +97,14 @@ def test_the_copies_of_a_digit_differ(data):
 
 
 def test_a_detector_learns_where_digits_are():
-    """One scene, seen a hundred times, is found again."""
+    """One scene, seen two hundred times, is found again."""
     torch.manual_seed(0)
     network = FasterRCNN(FasterRCNNConfig(channels=16, hidden=32)).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     scene = scenes.random_scene("train", np.random.default_rng(5), digits=2)
     picture = torch.tensor(scene.picture).unsqueeze(0) / 255
     to_find = target(scene)
-    for _ in range(100):
+    for _ in range(200):
         optimizer.zero_grad()
         sum(network.losses([picture, picture], [to_find, to_find]).values()).backward()
         optimizer.step()

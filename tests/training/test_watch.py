@@ -13,7 +13,7 @@ from atelier.training.runs import Run
 
 SMALL = {  # networks and data small enough for a test; epochs as in the demo. VGG16 is watched as AlexNet is.
     "cnn": ({}, {"train_size": 1000}),
-    "faster_rcnn": ({"channels": 16, "hidden": 32}, {"train_size": 120, "validation_size": 100}),
+    "faster_rcnn": ({"channels": 16, "hidden": 32}, {"train_size": 200, "validation_size": 100}),
     "alexnet": ({"backbone": "none"}, {"train_size": 100, "batch_size": 25, "validation_size": 100}),
     "vit": ({"depth": 2}, {"train_size": 200}),
 }
