@@ -27,6 +27,12 @@ page = st.navigation(
             icon=":material/model_training:",
             help="Watch networks learn from nothing, and use what they have learnt.",
         ),
+        st.Page(
+            "pages/inside.py",
+            title="Look inside",
+            icon=":material/visibility:",
+            help="See why each network answered as it did.",
+        ),
     ],
     position="top",
 )

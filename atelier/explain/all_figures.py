@@ -1,0 +1,226 @@
+"""What several networks make of the same digit, as figures: arrays in, Plotly figure out.
+
+Colours of text, grid and ground are left open, as in `atelier.figures`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from plotly.colors import qualitative
+from plotly.graph_objects import Figure, Heatmap, Image, Scatter, Scattergl
+
+from atelier import figures
+from atelier.zoo import MODELS
+
+if TYPE_CHECKING:
+    from atelier.explain.perturbations import Flip
+
+SIDE = figures.SIDE
+CELL, TITLE, ROW = SIDE + 6, 9, SIDE + 30  # a cell's width, a row's title and a row's height in pixels of a digit
+WHITE, BRIGHTER, DARKER = (247, 247, 247), (178, 24, 43), (33, 102, 172)  # of a step; colour-blind people see both
+
+
+def grid(
+    networks: Sequence[str],
+    pictures: np.ndarray,
+    texts: Sequence[Sequence[str]],
+    told: Sequence[Sequence[str]],
+    title: str,
+    subtitle: str,
+) -> Figure:
+    """Small pictures in rows, a row a network, with a few words beneath each.
+
+    Args:
+        networks: names in MODELS, one a row.
+        pictures: `uint8[rows, columns, 28, 28]`, or `uint8[rows, columns, 28, 28, 3]` in colour.
+        texts: what stands beneath each picture, in HTML as Plotly knows it; about nine letters a line.
+        told: what the mouse hears of each.
+    """
+    rows, columns = pictures.shape[:2]
+    if pictures.ndim == 4:
+        pictures = np.repeat(pictures[..., None], 3, axis=-1)
+    opaque = np.concatenate([pictures, np.full_like(pictures[..., :1], 255)], axis=-1)
+    sheet = figures._tiled(opaque.reshape(-1, SIDE, SIDE, 4), columns, 0, right=CELL - SIDE, below=ROW - SIDE)
+    left, top = figures._places(rows * columns, columns, CELL, ROW)
+    titles = [f"<span style='color: {MODELS[name].colour}'>■</span> <b>{MODELS[name].title}</b>" for name in networks]
+    figure = figures._pictures(
+        [
+            Image(source=figures._png(sheet), x0=0.5, y0=TITLE + 0.5, hoverinfo="skip"),
+            _text(np.zeros(rows), ROW * np.arange(rows) + TITLE / 2, titles, "middle right"),
+            _text(left + SIDE / 2, top + TITLE + SIDE + 2, [text for row in texts for text in row], "bottom center"),
+            Heatmap(  # nothing to see, but the mouse hears of it
+                z=np.zeros((rows, columns)),
+                x0=SIDE / 2,
+                dx=CELL,
+                y0=TITLE + SIDE / 2,
+                dy=ROW,
+                text=[list(row) for row in told],
+                colorscale=[[0, "rgba(0, 0, 0, 0)"], [1, "rgba(0, 0, 0, 0)"]],
+                showscale=False,
+                hovertemplate="%{text}<extra></extra>",
+            ),
+        ],
+        title,
+        subtitle,
+        columns * CELL,
+        rows * ROW,
+    )
+    return figure.update_xaxes(constraintoward="left").update_yaxes(constraintoward="top")
+
+
+def flips(networks: Sequence[str], kinds: Sequence[str], found: Mapping[tuple[str, str], "Flip | None"]) -> Figure:
+    """The least changed digits that networks take for another; a column a kind of change.
+
+    Args:
+        networks: names in MODELS.
+        kinds: keys of `perturbations.KINDS`.
+        found: what `smallest_flip` says, by network and kind.
+    """
+    table = [[found[network, kind] for kind in kinds] for network in networks]
+    blank = np.zeros((SIDE, SIDE), np.uint8)
+    return grid(
+        networks,
+        np.array([[flip.digit if flip else blank for flip in row] for row in table]),
+        [[f"{flip.size}<br>→ <b>{flip.answer}</b>" if flip else "none<br>found" for flip in row] for row in table],
+        [
+            [f"{flip.size} {flip.direction}:<br>now it says {flip.answer}" if flip else "" for flip in row]
+            for row in table
+        ],
+        "The smallest changes that flip it",
+        "Beneath: how much, and the new answer",
+    )
+
+
+def steps(
+    networks: Sequence[str],
+    digit: np.ndarray,
+    signs: Sequence[np.ndarray],
+    results: Sequence[np.ndarray],
+    before: Sequence[np.ndarray],
+    after: Sequence[np.ndarray],
+) -> Figure:
+    """A digit, a step of the fast gradient sign method against each network, and where it leads.
+
+    Args:
+        networks: names in MODELS; what follows is a network each.
+        digit: `uint8[28, 28]`.
+        signs: `int8[28, 28]`, 1 where the step makes the digit brighter, -1 darker.
+        results: `uint8[28, 28]`.
+        before, after: `float32[10]`, the network's probabilities.
+    """
+    colours = np.array([WHITE, BRIGHTER, DARKER], np.uint8)  # -1 is the last
+    grey = [np.repeat(picture[..., None], 3, axis=-1) for picture in (digit, *results)]
+    pairs = [(chances.argmax(), chances.max()) for both in zip(before, after, strict=True) for chances in both]
+    said = [(f"<b>{answer}</b><br>{share:.0%}", f"{answer}, {share:.1%} sure") for answer, share in pairs]
+    return grid(
+        networks,
+        np.array([[grey[0], colours[sign], result] for sign, result in zip(signs, grey[1:], strict=True)]),
+        [[first[0], "the<br>step", now[0]] for first, now in zip(said[::2], said[1::2], strict=True)],
+        [[first[1], "red: brighter, blue: darker", now[1]] for first, now in zip(said[::2], said[1::2], strict=True)],
+        "A small step against each network",
+        "Step: red is brighter, blue is darker",
+    )
+
+
+def nearest(networks: Sequence[str], pictures: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> Figure:
+    """The training digits that each network finds most similar, nearest first.
+
+    Args:
+        networks: names in MODELS, R of them.
+        pictures: `uint8[R, K, 28, 28]`.
+        labels: `int64[R, K]`, their true digits.
+        distances: `float32[R, K]`, in the network's own features.
+    """
+    return grid(
+        networks,
+        pictures,
+        [[f"<b>{label}</b>" for label in row] for row in labels],
+        [
+            [f"a {label}, {distance:.2f} away" for label, distance in zip(*row, strict=True)]
+            for row in zip(labels, distances, strict=True)
+        ],
+        "The most similar training digits",
+        "Nearest first · beneath: what each really is",
+    )
+
+
+def certainty(networks: Sequence[str], epsilons: np.ndarray, shares: np.ndarray, answers: np.ndarray) -> Figure:
+    """How sure networks stay of their first answer as the step against them grows.
+
+    Args:
+        networks: names in MODELS.
+        epsilons: `float[E]`, sizes of the step.
+        shares: `float32[networks, E]`, the probability of the first answer.
+        answers: `int64[networks]`, these answers.
+    """
+    lines = [
+        Scatter(
+            x=epsilons,
+            y=share,
+            name=MODELS[name].title,
+            mode="lines+markers",
+            line={"color": MODELS[name].colour, "width": 3},
+            marker={"symbol": symbol, "size": 8},
+            hovertemplate=f"ε %{{x:.3f}}: %{{y:.1%}} sure of {answer}",
+        )
+        for name, share, answer, symbol in zip(networks, shares, answers, figures.SYMBOLS, strict=False)
+    ]
+    return figures._figure(
+        lines,
+        "How sure they stay",
+        "Of what they said at first, before the step",
+        xaxis=figures._axis("ε, share of full brightness"),
+        yaxis=figures._axis() | {"tickformat": "~%", "range": [-0.03, 1.03]},
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": -0.3, "yanchor": "top"},
+    )
+
+
+def neighbour_map(places: np.ndarray, labels: np.ndarray, place: np.ndarray, kept: float, network: str) -> Figure:
+    """Where digits lie to a network, and where the current one falls.
+
+    Args:
+        places: `float32[N, 2]`.
+        labels: `int64[N]`, their true digits.
+        place: `float32[2]`, the current digit's.
+        kept: the share of the differences between digits that the map's two directions hold.
+        network: its name in MODELS.
+    """
+    traces, names = [], []
+    for digit in np.unique(labels):
+        group = places[labels == digit]
+        traces.append(_points(group, {"size": 5, "color": qualitative.T10[digit]}, f"a {digit}"))
+        x, y = np.median(group, axis=0)  # its name stands in the middle, so that nobody depends on colours
+        names.append({"x": x, "y": y, "text": f"<b>{digit}</b>", "showarrow": False, "borderpad": 1})
+    star = {"size": 24, "symbol": "star", "color": "white", "line": {"width": 3, "color": "black"}}
+    axis = {"showticklabels": False, "zeroline": False}
+    figure = figures._figure(
+        [*traces, _points(place[None], star, "this digit")],
+        f"The digits as {MODELS[network].title} sees them",
+        f"★ this digit · the map holds {kept:.0%} of all differences",
+        xaxis=axis | {"title": {"text": "First principal component"}},
+        yaxis=axis | {"title": {"text": "Second principal component"}, "scaleanchor": "x"},
+        annotations=names,
+        uirevision=network,
+    )
+    return figure.update_annotations(bgcolor="rgba(255, 255, 255, 0.8)", font={"color": "black", "size": figures.TEXT})
+
+
+def _points(places: np.ndarray, marker: dict, told: str) -> Scattergl:
+    return Scattergl(
+        x=places[:, 0], y=places[:, 1], mode="markers", marker=marker, hovertemplate=f"{told}<extra></extra>"
+    )
+
+
+def _text(x: np.ndarray, y: np.ndarray, text: Sequence[str], position: str) -> Scatter:
+    return Scatter(
+        x=x,
+        y=y,
+        text=text,
+        mode="text",
+        textposition=position,
+        textfont={"size": figures.TEXT},
+        hoverinfo="skip",
+        cliponaxis=False,
+    )

@@ -1,0 +1,35 @@
+"""Networks are shared by all visitors and threads; who explains one works on a copy that nobody else sees."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from atelier.classifier import Classifier
+
+
+def watched_copy(network: nn.Module) -> nn.Module:
+    """The same network with modules and hooks of its own, which costs milliseconds and no memory: the weights are those
+    of the original, not copies. So hooks may be set and taken at will; only the weights must not be changed.
+
+    Layers of the copy never overwrite their input (`nn.ReLU(inplace=True)` would): what a hook has kept stays.
+    """
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    twin = copy.deepcopy(network, memo=shared)
+    for module in twin.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
+    return twin
+
+
+def as_input(classifier: Classifier, digit: np.ndarray) -> Tensor:
+    """A digit `uint8[28, 28]` as all networks take it: `float[1, 1, 28, 28]` in [0, 1], on the network's device.
+
+    Raises:
+        ValueError: for any other shape or type.
+    """
+    digit = np.asarray(digit)
+    if digit.shape != (28, 28) or digit.dtype != np.uint8:
+        raise ValueError(f"Expected uint8[28, 28]; this is {digit.dtype}{list(digit.shape)}.")
+    return torch.tensor(digit, device=classifier.device)[None, None].float() / 255

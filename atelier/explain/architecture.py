@@ -1,0 +1,243 @@
+"""What a network is made of: layer by layer what comes out, how many weights, how much work, how much time."""
+
+import math
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from statistics import median
+
+import pandas as pd
+import torch
+import torchinfo
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from atelier.classifier import Classifier
+from atelier.explain.apart import watched_copy
+
+WARM_UP, REPEATS = 1, 9  # passes
+PLAIN = (nn.Sequential, nn.ModuleList)  # containers that only hold layers together
+
+WORDS = {  # what students call it
+    "AdaptiveAvgPool2d": "Average pooling",
+    "AlexNet": "Enlarge, grey to three colours",
+    "AnchorGenerator": "Anchors",
+    "Attention": "Attention between tokens",
+    "BatchNorm2d": "Batch norm",
+    "Block": "Add to the tokens",
+    "CNN": "Brightness 0 … 1",
+    "FasterRCNN": "Enlarge; at the end refine the boxes",
+    "FastRCNNPredictor": "Flatten",
+    "LayerNorm": "Layer norm",
+    "Linear": "Fully connected",
+    "MultiScaleRoIAlign": "RoIAlign",
+    "RegionProposalNetwork": "Proposals, non-maximum suppression",
+    "TwoMLPHead": "Flatten, ReLU",
+    "VGG16": "Enlarge, grey to three colours",
+    "ViT": "Cut into patches; class token, positions",
+}
+
+
+def layers(classifier: Classifier) -> pd.DataFrame:
+    """Every layer of a network that computes something when it reads one digit, in order, and what containers of layers
+    compute themselves beside these.
+
+    Returns:
+        a row each with
+            layer: its name in the network; "" is the network itself.
+            kind: what it does, in words.
+            part: the name of the part of the network that it belongs to, see `boxes`.
+            output: the shape of what comes out (tuple of int), one digit's: channels × height × width, or tokens ×
+                numbers, or proposals × …; for the network itself what goes in, once it is prepared.
+            part_output: that of the part.
+            parameters: weights of its own, as torchinfo counts them.
+            mult_adds: multiplications followed by an addition, by torch's formulas: those of convolutions and matrix
+                products. All else is little beside.
+            milliseconds: median of REPEATS passes with one digit.
+            share: of all the time, 0 to 1.
+    """
+    network, device = watched_copy(classifier.network), classifier.device
+    digit = torch.zeros(1, 28, 28, dtype=torch.uint8, device=device)
+    digit[:, 4:24, 12:16] = 255  # a 1
+    told = torchinfo.summary(network, input_data=digit, depth=99, verbose=0, mode="eval", device=device).summary_list
+    infos = {info.module: info for info in told}
+    names = {module: name for name, module in network.named_modules()}
+    meter = Meter(network)
+    with torch.no_grad():
+        with meter:
+            network(digit)
+        passes = [meter.time(network, digit) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
+    first = next(info for info in told[1:] if info.executed)
+    rows = []
+    for module, work in meter.mult_adds.items():
+        part = _part(names[module], network, {info.module for info in told if info.executed})
+        output = first.input_size if module is network else infos[module].output_size
+        rows.append(
+            {
+                "layer": names[module],
+                "kind": kind(module),
+                "part": part,
+                "output": _shape(output),
+                "part_output": _shape(infos[network.get_submodule(part)].output_size if part else output),
+                "parameters": infos[module].leftover_params() if list(module.children()) else infos[module].num_params,
+                "mult_adds": work,
+                "milliseconds": 1000 * median(seconds[module] for seconds in passes),
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.assign(share=table.milliseconds / table.milliseconds.sum())
+
+
+class Meter(TorchDispatchMode):
+    """Measures what each module of a network computes itself, not through the modules inside it.
+
+    While it is entered (`with meter:`), it counts multiply-adds with the formulas of torch's FlopCounterMode. That one
+    hooks all modules of the process, also those that answer other visitors; this one only those of one copy.
+
+    Attributes:
+        mult_adds: by module, in the order in which they begin to compute.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.running: list[nn.Module] = []  # the innermost last
+        self.mult_adds: dict[nn.Module, int] = {}
+        self.seconds: defaultdict[nn.Module, float] = defaultdict(float)
+        self.last = 0.0
+        for module in network.modules():
+            module.register_forward_pre_hook(self._enter)
+            module.register_forward_hook(self._leave)
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        """Called by torch with each operation."""
+        result = operation(*args, **(kwargs or {}))
+        formula = flop_registry.get(operation.overloadpacket)
+        work = formula(*args, **(kwargs or {}), out_val=result) // 2 if formula else 0
+        self.mult_adds[self.running[-1]] = self.mult_adds.get(self.running[-1], 0) + work
+        return result
+
+    def time(self, network: nn.Module, digit: Tensor) -> dict[nn.Module, float]:
+        """Seconds spent in each module itself, in one pass."""
+        self.seconds = defaultdict(float)
+        network(digit)
+        return self.seconds
+
+    def _enter(self, module: nn.Module, inputs: tuple) -> None:
+        self._tick()
+        self.running.append(module)
+
+    def _leave(self, module: nn.Module, inputs: tuple, output: object) -> None:
+        self._tick()
+        self.running.pop()
+
+    def _tick(self) -> None:
+        """The time since the last tick goes to the module that runs."""
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()
+        now = time.perf_counter()
+        if self.running:
+            self.seconds[self.running[-1]] += now - self.last
+        self.last = now
+
+
+def kind(module: nn.Module) -> str:
+    """What a layer does, in words."""
+    match module:
+        case nn.Conv2d(kernel_size=(height, width)):
+            return f"Convolution {height} × {width}"
+        case nn.MaxPool2d(kernel_size=size):
+            return f"Max pooling {size} × {size}"
+    return WORDS.get(type(module).__name__, type(module).__name__)
+
+
+def _part(name: str, network: nn.Module, executed: set[nn.Module]) -> str:
+    """The outermost module around a layer, or the layer itself, that does more than hold layers together."""
+    steps = name.split(".")
+    for end in range(1, len(steps)):
+        module = network.get_submodule(".".join(steps[:end]))
+        if type(module) not in PLAIN and module in executed:
+            return ".".join(steps[:end])
+    return name
+
+
+def _shape(size: list[int]) -> tuple[int, ...]:
+    """Without the number of digits, which is 1."""
+    return tuple(size[1:] if size[0] == 1 else size)
+
+
+# The drawing ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Box:
+    """Some layers after each other, drawn as what comes out of them."""
+
+    kinds: tuple[str, ...]
+    output: tuple[int, ...]
+    parameters: int
+    mult_adds: int
+    share: float  # of the time
+    repeats: int = 1  # of the same part after each other
+
+
+def boxes(layers: pd.DataFrame) -> list[Box]:
+    """The boxes of a network's diagram, from its table. Layers share a box as long as the shape stays, and up to the
+    next pooling; a part of several layers has a box of its own, the same parts after each other have one together."""
+    found: list[Box] = []
+    for _, rows in layers[layers.kind != "Flatten"].groupby("part", sort=False):
+        box = Box(
+            tuple(rows.kind),
+            rows.part_output.iloc[0],
+            rows.parameters.sum(),
+            rows.mult_adds.sum(),
+            rows.share.sum(),
+        )
+        last = found[-1] if found else None
+        if last and len(rows) > 1 and (last.kinds, last.output) == (box.kinds, box.output):
+            found[-1] = _joined(last, box, kinds=last.kinds, repeats=last.repeats + 1)
+        elif last and len(rows) == 1 and _continues(last, box):
+            found[-1] = _joined(last, box, kinds=last.kinds + box.kinds)
+        else:
+            found.append(box)
+    return found
+
+
+def _continues(last: Box, layer: Box) -> bool:
+    return "pooling" not in last.kinds[-1] and ("pooling" in layer.kinds[0] or layer.output == last.output)
+
+
+def _joined(first: Box, second: Box, **changes: object) -> Box:
+    """`first` with the shape of `second` and the sums of both."""
+    sums = {name: getattr(first, name) + getattr(second, name) for name in ("parameters", "mult_adds", "share")}
+    return replace(first, output=second.output, **sums, **changes)
+
+
+def drawing(output: tuple[int, ...], tallest: int, colour: str) -> str:
+    """What comes out of a box, as SVG of 100 x 84 pixels: maps as a stack of sheets, more for more channels; tokens as
+    a block of rows; ten scores as ten circles, other numbers as a bar. All but the height of maps grows with the
+    logarithm of a number.
+
+    Args:
+        output: its shape.
+        tallest: height of the tallest maps in the diagram, which fill the drawing.
+    """
+    if len(output) >= 3:
+        side, sheets = max(5.0, 56 * output[-2] / tallest), 1 + round(math.log2(output[-3]))
+        corner = 50 - (side + 3 * sheets) / 2, 42 - (side + 3 * sheets) / 2
+        shapes = [_rectangle(corner[0] + 3 * i, corner[1] + 3 * i, side, side) for i in range(sheets)]
+    elif len(output) == 2:
+        rows, width = min(output[0], 10), 8 * math.log2(output[1])
+        shapes = [_rectangle(50 - width / 2, 42 - 3.5 * rows + 7 * i, width, 5) for i in range(rows)]
+    elif output == (10,):
+        shapes = [f'<circle cx="50" cy="{6 + 8 * i}" r="3"/>' for i in range(10)]
+    else:
+        height = 7 * math.log2(output[0])
+        shapes = [_rectangle(44, 42 - height / 2, 12, height)]
+    drawn = "".join(shapes)
+    paint = f'fill="{colour}" fill-opacity="0.35" stroke="{colour}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 84" width="100" height="84" {paint}>{drawn}</svg>'
+
+
+def _rectangle(left: float, top: float, width: float, height: float) -> str:
+    return f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="1"/>'

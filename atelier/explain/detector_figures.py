@@ -1,0 +1,454 @@
+"""Faster R-CNN from anchors to boxes, as figures: arrays in, Plotly figure out.
+
+Everywhere orange is what the detector keeps, grey what it drops, and light blue what is true. Colours of text and
+ground are left open, as in `atelier.figures`.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image as Picture
+from plotly.graph_objects import Figure, Heatmap, Image, Scatter
+
+from atelier import figures
+from atelier.zoo import MODELS
+
+if TYPE_CHECKING:
+    from atelier.explain.proposals import Decision, Slide, Walk
+
+KEPT, DROPPED, TRUE = MODELS["faster_rcnn"].colour, "#9AA0A6", "#56B4E9"
+SIZES = ("#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#FFFFFF")  # of anchors; Okabe and Ito's, for colour-blind people
+FAINT = figures._fading(KEPT, 0, 0.9)
+NOTHING = figures._fading("#000000", 0, 0)
+CUT = 28  # pixels of a sheet: height and width of a proposal cut out, and of its map of 7 x 7
+PLACE = CUT // 7
+CELL, ROW, COLUMNS = CUT + 2 * PLACE, 2 * CUT + 4 * PLACE, 6
+SHOWN = 12  # proposals on a sheet
+
+
+# The picture and its features ----------------------------------------------------------------------------------------
+
+
+def picture(picture: np.ndarray) -> Figure:
+    """`uint8[H, W]`, each pixel with its number."""
+    shown = Heatmap(
+        z=picture,
+        zmin=0,
+        zmax=255,
+        colorscale=[[0, "#000000"], [1, "#FFFFFF"]],
+        colorbar=figures._bar("ink in a pixel", tickvals=[0, 128, 255]),
+        hovertemplate="Row %{y}, column %{x}: %{z}<extra></extra>",
+    )
+    height, width = picture.shape
+    return figures._pictures([shown], f"{width} × {height} pixels", "One number each", width, height)
+
+
+def channels(maps: np.ndarray, chosen: np.ndarray, columns: int, of: str = "") -> Figure:
+    """Some channels of a map of features, on one scale.
+
+    Args:
+        maps: `float32[C, h, w]`.
+        chosen: `int64[K]`, which of them.
+        columns: of the sheet.
+        of: whose features, for the title.
+    """
+    tiles = figures._tiled(maps[chosen], columns, np.nan)
+    numbers = np.broadcast_to(chosen[:, None, None] + 1, (len(chosen), *maps.shape[1:])).astype(np.int16)
+    shown = Heatmap(
+        z=tiles,
+        x0=0.5,
+        y0=0.5,
+        zmin=0,
+        zmax=figures._strong(maps[chosen]) or 1.0,
+        customdata=figures._tiled(numbers, columns, 0),
+        colorscale="Viridis",
+        colorbar=figures._bar("how strongly it responds"),
+        hovertemplate="Channel %{customdata}: %{z:.2f}<extra></extra>",
+    )
+    height, width = tiles.shape
+    title = f"{of}{len(chosen)} of {len(maps)} channels"
+    return figures._pictures([shown], title, f"{maps.shape[2]} × {maps.shape[1]} places each", width, height)
+
+
+# First stage: anchors, objectness, proposals -------------------------------------------------------------------------
+
+
+def anchors(walk: "Walk", row: int, column: int) -> Figure:
+    """The anchors at a place of the map, and the surest of them as the first stage shifts it. A click comes with the
+    place's row and column as `point`."""
+    boxes, best = walk.anchors[row, column], walk.objectness[row, column].argmax()
+    lines = []
+    for number, (size, colour) in enumerate(zip(walk.anchor_sizes, SIZES, strict=False)):
+        of_size = figures._lines(figures._rectangles(*boxes[number :: len(walk.anchor_sizes)].T), colour, 2)
+        lines.append(of_size.update(name=f"{size:g} pixels", showlegend=True))
+    shifted = figures._lines(figures._rectangles(*walk.shifted[row, column, [best]].T), KEPT, 5)
+    marker = {"symbol": "cross", "size": 14, "color": "white", "line": {"width": 2, "color": "black"}}
+    places = _places(walk, np.zeros(walk.objectness.shape[:2]), "Click to see its anchors", NOTHING, showscale=False)
+    figure = _over(
+        walk.picture,
+        [
+            places,
+            *lines,
+            shifted.update(name="the surest, shifted", showlegend=True),
+            Scatter(
+                x=[walk.stride * column],
+                y=[walk.stride * row],
+                mode="markers",
+                marker=marker,
+                hoverinfo="skip",
+                showlegend=False,
+            ),
+        ],
+        f"The {len(boxes)} anchors at one place",
+        "The thick box: the surest, shifted to fit",
+    )
+    return figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top"})
+
+
+def anchor_scores(walk: "Walk", row: int, column: int) -> Figure:
+    """The objectness of the anchors at one place: a column a size, a row a shape."""
+    scores = walk.objectness[row, column].reshape(len(walk.anchor_shapes), -1)
+    return figures._figure(
+        _shares(scores, least=0),
+        f"Surest: {scores.max():.1%}",
+        "Percent: does it hold some digit?",
+        xaxis=_names("Size in pixels", [f"{size:g}" for size in walk.anchor_sizes]),
+        yaxis=_names("Height to width", [f"{shape:g}" for shape in walk.anchor_shapes]) | {"autorange": "reversed"},
+        dragmode=False,
+    )
+
+
+def objectness(walk: "Walk") -> Figure:
+    """Where the first stage sees some digit: at each place the surest of its anchors."""
+    return _over(
+        walk.picture,
+        [_places(walk, walk.objectness.max(-1), "%{z:.1%} some digit", FAINT, colorbar=_percent("some digit here"))],
+        "The surest anchor at each place",
+        f"{walk.objectness[..., 0].size:,} places, {walk.objectness.size:,} anchors",
+    )
+
+
+def objectness_by_anchor(walk: "Walk") -> Figure:
+    """The same for each anchor alone: a column a size, a row a shape."""
+    maps, columns = np.moveaxis(walk.objectness, -1, 0), len(walk.anchor_sizes)
+    names = [f"{size:g} px, {shape:g} : 1" for shape in walk.anchor_shapes for size in walk.anchor_sizes]
+    tiles = figures._tiled(maps, columns, np.nan)
+    numbers = np.broadcast_to(np.arange(len(maps))[:, None, None], maps.shape)
+    told = np.array([*names, ""])[figures._tiled(numbers, columns, len(maps))]
+    shown = Heatmap(
+        z=tiles,
+        x0=0.5,
+        y0=0.5,
+        zmin=0,
+        zmax=1,
+        text=told,
+        colorscale="Viridis",
+        colorbar=_percent("some digit here"),
+        hovertemplate="%{text}: %{z:.1%}<extra></extra>",
+    )
+    height, width = tiles.shape
+    sizes = ", ".join(f"{size:g}" for size in walk.anchor_sizes)
+    return figures._pictures([shown], "Each anchor alone", f"Columns: {sizes} pixels · lower is taller", width, height)
+
+
+def candidates(walk: "Walk", most: int) -> Figure:
+    """The surest boxes of the first stage; those in orange outlive non-maximum suppression."""
+    boxes, kept = walk.candidates[:most], np.isin(np.arange(len(walk.candidates[:most])), walk.kept)
+    return _over(
+        walk.picture,
+        [
+            figures._lines(figures._rectangles(*boxes[~kept].T), DROPPED, 1),
+            figures._lines(figures._rectangles(*boxes[kept].T), KEPT, 2),
+            _dots(boxes, walk.candidates_objectness[:most], kept),
+        ],
+        f"Before: {len(boxes)} boxes",
+        "Grey ones will go",
+    )
+
+
+def survivors(walk: "Walk", most: int) -> Figure:
+    """Those of the surest boxes that non-maximum suppression leaves: the proposals."""
+    kept = walk.kept[walk.kept < most]
+    boxes, chances = walk.candidates[kept], walk.candidates_objectness[kept]
+    return _over(
+        walk.picture,
+        [figures._lines(figures._rectangles(*boxes.T), KEPT, 2), _dots(boxes, chances, np.ones(len(boxes), bool))],
+        f"After: {len(boxes)} boxes",
+        "These are the proposals",
+    )
+
+
+def _dots(boxes: np.ndarray, chances: np.ndarray, kept: np.ndarray) -> Scatter:
+    """The boxes' centres, which tell the mouse how sure each is."""
+    x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
+    return Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={"size": 6, "color": np.where(kept, KEPT, DROPPED)},
+        text=[
+            f"{chance:.1%} some digit{'' if stays else ', goes'}" for chance, stays in zip(chances, kept, strict=True)
+        ],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+# Second stage: crops, classes, boxes ---------------------------------------------------------------------------------
+
+
+def crops(walk: "Walk", chosen: int) -> Figure:
+    """The surest proposals: above as cut out of the picture, below as the second stage gets them. A click comes with
+    the proposal's number as `customdata`."""
+    boxes, chances = walk.proposals[:SHOWN], walk.proposals_objectness[:SHOWN]
+    scene, maps = Picture.fromarray(walk.picture), walk.crops[:SHOWN].mean(1)  # (R, 7, 7)
+    cuts = [np.asarray(scene.resize((CUT, CUT), Picture.Resampling.BILINEAR, box=tuple(box))) for box in boxes]
+    inked = np.stack([*[np.array(cuts)] * 3, np.full((len(cuts), CUT, CUT), 255, np.uint8)], -1)
+    beneath = np.pad(maps, ((0, 0), (8, 0), (0, 0)), constant_values=np.nan)  # 8 places lower: a cut, and one between
+    left, top = figures._places(len(cuts), COLUMNS, CELL, ROW)
+    here = figures._rectangles(left - 1, top - 1, left + CUT + 1, top + 2 * CUT + PLACE + 1)
+    told = [
+        f"Proposal {number}: {chance:.1%} some digit,<br>{right - x:.0f} × {bottom - y:.0f} pixels"
+        for number, (chance, (x, y, right, bottom)) in enumerate(zip(chances, boxes, strict=True), start=1)
+    ]
+    index = np.full(math.ceil(len(cuts) / COLUMNS) * COLUMNS, np.nan)
+    index[: len(cuts)] = np.arange(len(cuts))
+    sensor = Heatmap(
+        z=index.reshape(-1, COLUMNS),
+        customdata=index.reshape(-1, COLUMNS),
+        text=np.array([*told, *[""] * (len(index) - len(told))]).reshape(-1, COLUMNS),
+        x0=CUT / 2,
+        dx=CELL,
+        y0=CUT + PLACE / 2,
+        dy=ROW,
+        colorscale=NOTHING,
+        showscale=False,
+        hovertemplate="%{text}<extra></extra>",
+    )
+    shown = Heatmap(
+        z=figures._tiled(beneath, COLUMNS, np.nan, right=2, below=3),
+        x0=PLACE / 2,
+        dx=PLACE,
+        y0=PLACE / 2,
+        dy=PLACE,
+        zmin=0,
+        zmax=figures._strong(maps) or 1.0,
+        colorscale="Viridis",
+        colorbar=figures._bar("mean of all channels"),
+        hoverinfo="skip",
+    )
+    sheet = figures._tiled(inked, COLUMNS, 0, right=CELL - CUT, below=ROW - CUT)
+    names = [f"<b>{number}</b> · {chance:.0%}" for number, chance in enumerate(chances, start=1)]
+    return figures._pictures(
+        [
+            Image(source=figures._png(sheet), x0=0.5, y0=0.5, hoverinfo="skip"),
+            shown,
+            figures._lines(here[[chosen]], KEPT, 4),
+            Scatter(x=left + CUT / 2, y=top + 2 * CUT + 10, text=names, mode="text", hoverinfo="skip"),
+            sensor,
+        ],
+        f"The {len(cuts)} surest of {len(walk.proposals)} proposals",
+        "Above: the pixels · below: the 7 × 7 map",
+        COLUMNS * CELL,
+        len(index) // COLUMNS * ROW,
+    )
+
+
+def classes(walk: "Walk", chosen: int) -> Figure:
+    """What the second stage says of the surest proposals, a row each. A click comes with the proposal as `y`."""
+    shares = np.roll(walk.probabilities[:SHOWN], -1, axis=1)  # "no digit" last
+    frame = figures._rectangles(*np.array([[-0.5], [chosen - 0.5], [10.5], [chosen + 0.5]]))
+    rows = _names("Proposal", [str(number) for number in range(1, len(shares) + 1)]) | {"autorange": "reversed"}
+    return figures._figure(
+        [*_shares(shares), figures._lines(frame, KEPT, 3)],
+        f"The {len(shares)} surest proposals",
+        "Percent: each row adds up to 100",
+        xaxis=_names("Digit", [*map(str, range(10)), "none"]),
+        yaxis=rows,
+        dragmode=False,
+    )
+
+
+def refined(walk: "Walk", chosen: int) -> Figure:
+    """The surest proposals (grey) and what the second stage makes of them (orange), the chosen one thick."""
+    shares = walk.probabilities[:SHOWN]
+    rows, digits = np.arange(len(shares)), shares[:, 1:].argmax(1)
+    before, after = walk.proposals[:SHOWN], walk.refined[rows, 1 + digits]
+    kept = shares.argmax(1) > 0
+    digit, share, none = digits[chosen], shares[chosen, 1:].max(), shares[chosen, 0]
+    said = f"a {digit}, {share:.0%} sure" if kept[chosen] else f"no digit, {none:.0%} sure"
+    one = [chosen]
+    return _over(
+        walk.picture,
+        [
+            figures._lines(figures._rectangles(*before.T), DROPPED, 1).update(line_dash="dot"),
+            figures._lines(figures._rectangles(*after[kept].T), KEPT, 1),
+            figures._lines(figures._rectangles(*after[one].T), KEPT if kept[chosen] else DROPPED, 5),
+            figures._lines(figures._rectangles(*before[one].T), "#FFFFFF", 2).update(line_dash="dot"),
+        ],
+        f"Proposal {chosen + 1}: {said}",
+        "Dotted: as proposed · thick: as refined",
+    )
+
+
+def final(scene: np.ndarray, decision: "Decision", true: np.ndarray) -> Figure:
+    """The answer, and beside it the boxes that non-maximum suppression has dropped, and the true ones.
+
+    Args:
+        scene: `uint8[H, W]`.
+        decision: boxes in its pixels.
+        true: `float[T, 4]`.
+    """
+    found, boxes = decision.found, decision.likely.boxes
+    dropped = boxes[~np.isin(np.arange(len(boxes)), decision.kept)]
+    figure = figures.boxes(scene, found.boxes, found.labels, found.scores, KEPT)
+    grey = figures._lines(figures._rectangles(*dropped.T), DROPPED, 1)
+    blue = figures._lines(figures._rectangles(*np.reshape(true, (-1, 4)).T), TRUE, 3).update(line_dash="dash")
+    return figure.add_traces([grey, blue])
+
+
+# The whole way, and the way without boxes ----------------------------------------------------------------------------
+
+
+def strip(walk: "Walk", decision: "Decision", row: int, column: int, names: list[str], step: int) -> Figure:
+    """All eight steps, small, in two rows; the one that is looked at is framed. A click comes with a step's number,
+    from 0, as `customdata`.
+
+    Args:
+        walk, decision: what to show.
+        row, column: the place of the map whose anchors are shown.
+        names: of the steps.
+        step: the one that is looked at, from 0.
+    """
+    (height, width), gap, line = walk.picture.shape, 10, 24  # pixels between steps, and for a line of text above each
+    right, bottom = 4 * (width + gap) - gap, 2 * (height + line)
+    left, top = figures._places(8, 4, width + gap, height + line)
+    at = list(zip(left, top + line, strict=True))
+    pictures = np.repeat(walk.picture[None, ..., None] // 2, 8, 0)
+    pictures[[0, 7]] *= 2
+    opaque = np.concatenate([pictures] * 3 + [np.full_like(pictures, 255)], -1)
+    sheet = figures._png(figures._tiled(opaque, 4, 0, gap, line))
+    features = walk.features[walk.features.std((1, 2)).argmax()]
+    columns = max(1, round(2 * width / height))
+    crops = figures._tiled(walk.crops[: 2 * columns].mean(1), columns, np.nan)
+    classes = walk.probabilities.argmax(1)
+    read = walk.refined[np.arange(len(classes)), classes][classes > 0]
+    in_picture = np.array([width / walk.scene_size[1], height / walk.scene_size[0]] * 2)
+    figure = figures._pictures(
+        [
+            Image(source=sheet, x0=0.5, y0=line + 0.5, hoverinfo="skip"),
+            _small_map(at[1], walk.picture.shape, features, colorscale="Viridis"),
+            _small_boxes(at[2], np.clip(walk.anchors[row, column], 0, [width, height] * 2), 1, SIZES[1]),
+            _small_map(at[3], walk.picture.shape, walk.objectness.max(-1), colorscale=FAINT, zmin=0, zmax=1),
+            _small_boxes(at[4], walk.proposals, 1),
+            _small_map(at[5], walk.picture.shape, crops, colorscale="Viridis"),
+            _small_boxes(at[6], read, 1),
+            _small_boxes(at[7], decision.found.boxes * in_picture, 2),
+            _small_boxes(at[step], np.array([[-3, -3, width + 3, height + 3]]), 4),
+            _sensor(np.arange(8).reshape(2, 4), width, height, gap, line),
+        ],
+        title="",
+        subtitle="",
+        width=right,
+        height=bottom,
+    )
+    for number, (name, (x, y)) in enumerate(zip(names, at, strict=True)):
+        text, ground = f"<b>{number + 1} {name}</b>", KEPT if number == step else "#FFFFFF"
+        figure.add_annotation(text=text, bgcolor=ground, x=x, y=y, xanchor="left", yanchor="bottom")
+    figure.update_annotations(showarrow=False, borderpad=2, font={"color": "black", "size": 12})
+    (start, end), (bottom, above) = figure.layout.xaxis.range, figure.layout.yaxis.range  # and room for the frame
+    return figure.update_layout(
+        title=None, margin_t=8, xaxis_range=[start - 4, end + 4], yaxis_range=[bottom + 4, above]
+    )
+
+
+def _small_boxes(at: tuple[int, int], boxes: np.ndarray, width: int, colour: str = KEPT) -> Scatter:
+    """Boxes of a picture whose left upper corner is there."""
+    return figures._lines(figures._rectangles(*(boxes + np.array([*at, *at])).T), colour, width)
+
+
+def _small_map(at: tuple[int, int], shape: tuple[int, int], values: np.ndarray, **scale: Any) -> Heatmap:
+    """A map over a whole picture of this shape whose left upper corner is there."""
+    (x, y), dy, dx = at, shape[0] / values.shape[0], shape[1] / values.shape[1]
+    place = {"x0": x + dx / 2, "dx": dx, "y0": y + dy / 2, "dy": dy}
+    return Heatmap(z=values, **place, showscale=False, hoverinfo="skip", **scale)
+
+
+def _sensor(numbers: np.ndarray, width: int, height: int, gap: int, line: int) -> Heatmap:
+    """Nothing to see, but a click comes with the number of the cell."""
+    place = {"x0": width / 2, "dx": width + gap, "y0": line + height / 2, "dy": height + line}
+    return Heatmap(z=0 * numbers, customdata=numbers, **place, colorscale=NOTHING, showscale=False, hoverinfo="none")
+
+
+def sliding(picture: np.ndarray, slide: "Slide") -> Figure:
+    """What a network for single digits says at each place of a picture, and how surely."""
+    places = Heatmap(
+        z=slide.confidence,
+        dx=slide.stride,
+        dy=slide.stride,
+        zmin=0,
+        zmax=1,
+        text=slide.labels,
+        texttemplate="%{text}",
+        textfont={"color": "white"},
+        colorscale=figures._fading(MODELS["cnn"].colour, 0, 0.9),
+        colorbar=_percent("how sure it is"),
+        hovertemplate="A %{text}, %{z:.0%} sure<extra></extra>",
+    )
+    told = f"One each {slide.stride} pixels, each from {slide.window} × {slide.window}"
+    figure = _over(picture, [places], f"{slide.labels.size:,} answers, and no box", told)
+    (rows, columns), half = np.array(slide.labels.shape) * slide.stride, slide.stride / 2  # whole cells at the edges
+    return figure.update_layout(xaxis_range=[-half, columns - half], yaxis_range=[rows - half, -half])
+
+
+# Parts ---------------------------------------------------------------------------------------------------------------
+
+
+def _over(picture: np.ndarray, traces: list, title: str, subtitle: str) -> Figure:
+    """Traces over a picture, which is darkened so that they show."""
+    height, width = picture.shape
+    dark = Image(source=figures._png(picture // 2), x0=0.5, y0=0.5, hoverinfo="skip")
+    return figures._pictures([dark, *traces], title, subtitle, width, height)
+
+
+def _places(walk: "Walk", values: np.ndarray, told: str, colours: list, **scale: Any) -> Heatmap:
+    """Values in 0..1 at the places of the map."""
+    return Heatmap(
+        z=values,
+        dx=walk.stride,
+        dy=walk.stride,
+        zmin=0,
+        zmax=1,
+        colorscale=colours,
+        hovertemplate=f"{told}<extra></extra>",
+        **scale,
+    )
+
+
+def _shares(shares: np.ndarray, least: float = 0.01) -> list:
+    """A table of probabilities `float[R, C]`; those from `least` on are printed, in percent."""
+    cells = Heatmap(
+        z=shares,
+        zmin=0,
+        zmax=1,
+        xgap=2,
+        ygap=2,
+        colorscale=FAINT,
+        showscale=False,  # the numbers say it
+        hovertemplate="%{z:.2%}<extra></extra>",
+    )
+    numbers = []
+    for of, font in ((shares > 0.5, {"color": "black"}), ((shares <= 0.5) & (shares >= least), {})):
+        row, column = np.nonzero(of)
+        text = [f"{100 * share:.0f}" for share in shares[of]]
+        numbers.append(Scatter(x=column, y=row, text=text, mode="text", hoverinfo="skip", textfont=font))
+    return [cells, *numbers]
+
+
+def _names(title: str, names: list[str]) -> dict[str, Any]:
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.5, len(names) - 0.5]}
+    return figures._axis(title) | ticks | {"fixedrange": True, "showgrid": False}
+
+
+def _percent(title: str) -> dict[str, Any]:
+    return figures._bar(title, tickformat=".0%", tickvals=[0, 0.5, 1])

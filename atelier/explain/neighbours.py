@@ -1,0 +1,189 @@
+"""Which training digits a network finds most like a given one.
+
+The last layer of a network only weighs what lies before it: its last features, a few hundred numbers a digit. Digits
+with similar features are the same to the network, whatever their pixels say.
+
+Features of 5,000 training digits take a network seconds, so those of the shipped weights are in
+`checkpoints/neighbours`, written by `python -m atelier.explain.neighbours`. They are kept short: principal component
+analysis (PCA; Pearson 1901, "On lines and planes of closest fit to systems of points in space") turns the features so
+that the first few numbers tell most, and each is rounded to a whole number of steps.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from weakref import WeakKeyDictionary
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from platformdirs import user_cache_path
+from sklearn.decomposition import PCA
+
+from atelier.classifier import Classifier
+from atelier.data import mnist
+from atelier.explain.apart import watched_copy
+from atelier.models.faster_rcnn import FasterRCNN
+from atelier.training.tasks import fingerprint, inference_batch
+from atelier.zoo import CHECKPOINTS, MODELS
+
+SHIPPED = CHECKPOINTS / "neighbours"
+EVERY = 11  # of the 55,000 training digits: 5,000 are compared
+# Of a digit's true ten nearest, 24% (ViT) to 67% (VGG16) are among the ten found with these two, in 47 KB a network.
+# More dimensions find more and need more room: with 20 it is 52% (ViT) to 83% (Faster R-CNN) in 80 KB.
+DIMENSIONS = 10  # numbers kept of a digit's features,
+LARGEST = 96  # of which the largest becomes this many steps; all dimensions have the same step, as distances need it
+
+
+def compared() -> tuple[np.ndarray, np.ndarray]:
+    """The training digits that neighbours are searched among: images `uint8[5000, 28, 28]`, labels `int64[5000]`.
+
+    Raises:
+        DamagedDataError: if MNIST's files are not there.
+    """
+    images, labels = mnist.load("train")
+    return images[::EVERY], labels[::EVERY]
+
+
+def features(
+    classifier: Classifier, digits: np.ndarray, progress: Callable[[float], None] = lambda share: None
+) -> np.ndarray:
+    """What the network's last layer is given: of the Vision Transformer the class token after its norm, of Faster
+    R-CNN what its box head makes of the proposal that answers.
+
+    Args:
+        digits: `uint8[N, 28, 28]`.
+        progress: is told how much is done, from 0 to 1.
+
+    Returns:
+        `float32[N, D]`; D depends on the network.
+    """
+    network, seen = watched_copy(classifier.network), {}
+    detector = network.detector if isinstance(network, FasterRCNN) else None
+    linear = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
+    last = detector.roi_heads.box_predictor if detector else linear[-1]
+    last.register_forward_hook(lambda _, inputs, output: seen.update(features=inputs[0], scores=output))
+    if detector:
+        detector.rpn.register_forward_hook(lambda _, inputs, output: seen.update(proposals=output[0]))
+    found, batch = [], inference_batch(classifier.device)
+    with torch.inference_mode():
+        for start in range(0, len(digits), batch):
+            network(torch.tensor(digits[start : start + batch], device=classifier.device))
+            if detector:  # as in its forward: the proposal with the least background answers
+                counts = [len(boxes) for boxes in seen["proposals"]]
+                chances = seen["scores"][0].softmax(1)[:, 0].split(counts)
+                rows = zip(seen["features"].split(counts), chances, strict=True)
+                found.append(torch.stack([part[background.argmin()] for part, background in rows]))
+            else:
+                found.append(seen["features"])
+            progress(min(1.0, (start + batch) / len(digits)))
+    return torch.cat(found).float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Where the compared training digits lie for one set of weights. Made by `find`."""
+
+    points: np.ndarray  # int8[5000, K], in steps of `scale`
+    scale: np.ndarray  # float32[]
+    mean: np.ndarray  # float32[D], of the features
+    components: np.ndarray  # float16[K, D]: their principal components
+    spread: np.ndarray  # float32[K]: the share of all differences between digits that lies along each
+    fingerprint: np.ndarray  # str: of the weights
+
+    @classmethod
+    def compute(cls, classifier: Classifier, progress: Callable[[float], None] = lambda share: None) -> "Neighbours":
+        """Takes seconds; `progress` is told how much is done, from 0 to 1."""
+        seen = features(classifier, compared()[0], progress)
+        pca = PCA(min(DIMENSIONS, seen.shape[1]), random_state=0).fit(seen)
+        components, mean = pca.components_.astype(np.float16), pca.mean_.astype(np.float32)
+        exact = (seen - mean) @ components.T.astype(np.float32)
+        scale = np.float32(np.abs(exact).max() / LARGEST)
+        points = np.asfortranarray((exact / scale).round(), np.int8)  # component by component: zips smaller
+        spread = pca.explained_variance_ratio_.astype(np.float32)
+        return cls(points, scale, mean, components, spread, np.array(name_of(classifier)))
+
+    @classmethod
+    def load(cls, path: Path) -> "Neighbours":
+        """What `save` has written.
+
+        Raises:
+            OSError: if there is no such file.
+            ValueError, KeyError, zipfile.BadZipFile: if it is damaged.
+        """
+        with np.load(path, allow_pickle=False) as content:
+            return cls(**{field.name: content[field.name] for field in fields(cls)})
+
+    def save(self, path: Path) -> None:
+        """Readers find the old file or the new one, never half of one.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
+        try:
+            np.savez_compressed(unfinished, **{field.name: getattr(self, field.name) for field in fields(self)})
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def place(self, classifier: Classifier, digit: np.ndarray) -> np.ndarray:
+        """Where a digit `uint8[28, 28]` falls: `float32[K]`. The classifier is the one they were computed for."""
+        seen = features(classifier, digit[None])[0]
+        return self.components.astype(np.float32) @ (seen - self.mean)
+
+    def nearest(self, place: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The digits nearest to a place: their indices in `compared` `int64[count]`, nearest first, and how far they
+        are, `float32[count]`."""
+        apart = np.linalg.norm(self.points * self.scale - place, axis=1)
+        found = np.argsort(apart, kind="stable")[:count]
+        return found, apart[found]
+
+    def map_2d(self) -> np.ndarray:
+        """All compared digits along the first two principal components: `float32[5000, 2]`."""
+        return self.points[:, :2] * self.scale
+
+
+def find(classifier: Classifier, progress: Callable[[float], None] = lambda share: None) -> Neighbours:
+    """The neighbours for a network's weights: those shipped, else those kept in the user's cache folder, else computed,
+    which takes seconds, and kept there. Not to be changed: whoever asks again is given the same."""
+    if classifier not in _known:
+        _known[classifier] = _find(classifier, progress)
+    return _known[classifier]
+
+
+_known: WeakKeyDictionary[Classifier, Neighbours] = WeakKeyDictionary()
+
+
+def _find(classifier: Classifier, progress: Callable[[float], None]) -> Neighbours:
+    name = name_of(classifier)
+    kept = user_cache_path("deep-learning-atelier") / "neighbours" / f"{name}.npz"
+    for path in (SHIPPED / f"{classifier.spec.name}.npz", kept):
+        with contextlib.suppress(OSError, ValueError, KeyError, BadZipFile):  # not there, or damaged
+            found = Neighbours.load(path)
+            if str(found.fingerprint) == name:
+                return found
+    found = Neighbours.compute(classifier, progress)
+    with contextlib.suppress(OSError):  # a full disk: next time they are computed again
+        found.save(kept)
+    return found
+
+
+def name_of(classifier: Classifier) -> str:
+    """32 hexadecimal digits that name a network's weights."""
+    return fingerprint(classifier.network.state_dict().values())[:32]
+
+
+def write_shipped() -> None:
+    """Compute and write the neighbours of the shipped weights. To be done again whenever these change."""
+    for name in MODELS:
+        path = SHIPPED / f"{name}.npz"
+        Neighbours.compute(Classifier.load(name)).save(path)
+        print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    write_shipped()

@@ -1,0 +1,232 @@
+"""What would change a network's mind: a digit moved, turned, thickened, covered with noise, or changed against the
+network on purpose, by as little as it takes.
+
+The last is a step of the fast gradient sign method (Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing
+adversarial examples", arXiv:1412.6572): each pixel becomes a little brighter or darker, whichever makes the network
+less sure of its answer. The paper's point: answers flip while people hardly see a difference.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from atelier.classifier import Classifier
+from atelier.explain.apart import as_input
+
+ROUNDS = 3  # of a search: over the whole range, then twice between the last amount that did not flip and the first
+PARTS = 8  # of that stretch
+BATCH = 48  # digits read at once: a search that succeeds early ends early
+
+
+# Changing a digit ----------------------------------------------------------------------------------------------------
+
+
+def perturb(
+    digit: np.ndarray,
+    *,
+    shift: tuple[float, float] = (0.0, 0.0),
+    rotation: float = 0.0,
+    thickness: float = 0.0,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> np.ndarray:
+    """A digit, first thickened, then turned, then moved, then covered with noise.
+
+    Args:
+        digit: `uint8[28, 28]`.
+        shift: pixels to the right and down. What leaves the picture is lost.
+        rotation: degrees clockwise about the middle of the picture.
+        thickness: pixels added to each side of a stroke (grey dilation); below 0 taken away (erosion).
+        noise: standard deviation of what is added to each pixel, as a share of full brightness. The same seed is the
+            same pattern, stronger or fainter.
+
+    Returns:
+        `uint8[28, 28]`.
+
+    Raises:
+        ValueError: for a digit of another shape or type.
+    """
+    digit = np.asarray(digit)
+    if digit.shape != (28, 28) or digit.dtype != np.uint8:
+        raise ValueError(f"Expected uint8[28, 28]; this is {digit.dtype}{list(digit.shape)}.")
+    pixels = thicken(digit.astype(np.float32), thickness)
+    if rotation:
+        pixels = ndimage.rotate(pixels, -rotation, reshape=False, order=1)
+    if any(shift):
+        pixels = ndimage.shift(pixels, (shift[1], shift[0]), order=1)
+    if noise:
+        pixels = pixels + 255 * noise * np.random.default_rng(seed).standard_normal((28, 28))
+    return _bytes(pixels)
+
+
+def thicken(pixels: np.ndarray, amount: float) -> np.ndarray:
+    """Each pixel becomes the brightest (below 0: the darkest) within a disc of radius `amount`; between whole radii it
+    is blended."""
+    change = ndimage.grey_dilation if amount > 0 else ndimage.grey_erosion
+    whole, part = divmod(abs(amount), 1)
+    discs = [_disc(int(whole) + more) for more in (0, 1)]
+    thin, thick = (change(pixels, footprint=disc, mode="nearest") for disc in discs)
+    return (1 - part) * thin + part * thick
+
+
+def _disc(radius: int) -> np.ndarray:
+    down, right = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return down**2 + right**2 <= radius**2
+
+
+def gradient_sign(classifier: Classifier, digit: np.ndarray) -> np.ndarray:
+    """Which way to change each pixel to make a network less sure of its answer: `int8[28, 28]`, 1 brighter, -1 darker,
+    0 where it makes no difference.
+
+    Raises:
+        ValueError: for a digit of another shape or type.
+    """
+    pixels = as_input(classifier, digit).requires_grad_()
+    (logits,) = classifier.network(pixels)
+    said = logits.argmax()
+    others = torch.cat([logits[:said], logits[said + 1 :]])
+    # The gradient of cross-entropy points the same way, but is (1 - p) times as long: nothing is left of it in float32
+    # when the network is sure, as it mostly is.
+    (gradient,) = torch.autograd.grad(others.logsumexp(0) - logits[said], pixels)
+    return gradient[0, 0].sign().to(torch.int8).cpu().numpy()
+
+
+def step(digit: np.ndarray, sign: np.ndarray, epsilon: float) -> np.ndarray:
+    """A digit `uint8[28, 28]` after a step of the fast gradient sign method: each pixel is changed by `epsilon`, a
+    share of full brightness, to the side that `sign` says."""
+    return _bytes(digit + 255 * epsilon * sign.astype(np.float32))
+
+
+def _bytes(pixels: np.ndarray) -> np.ndarray:
+    return pixels.clip(0, 255).round().astype(np.uint8)
+
+
+# Searching the smallest change ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to change a digit by an amount, in one of several directions."""
+
+    title: str
+    unit: str  # a format of the amount
+    amounts: np.ndarray  # float[A], rising: what is tried first
+    directions: dict[str, Any]  # by what they are called
+    change: Callable[[np.ndarray, Any, float], np.ndarray]  # digit, direction, amount to digit
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The smallest change found that flips an answer."""
+
+    size: str  # the amount with its unit, such as "3.20 px"
+    amount: float
+    direction: str  # such as "to the right"
+    answer: int  # the new one
+    digit: np.ndarray  # uint8[28, 28], changed
+
+
+HALF = 0.5**0.5  # of a diagonal pixel lies along each side
+
+KINDS = {
+    "shift": Kind(
+        "Shift",
+        "{:.2f} px",
+        np.arange(1, 29) / 2,  # to half the picture
+        {
+            "to the right": (1, 0),
+            "to the right and down": (HALF, HALF),
+            "down": (0, 1),
+            "to the left and down": (-HALF, HALF),
+            "to the left": (-1, 0),
+            "to the left and up": (-HALF, -HALF),
+            "up": (0, -1),
+            "to the right and up": (HALF, -HALF),
+        },
+        lambda digit, way, amount: perturb(digit, shift=(amount * way[0], amount * way[1])),
+    ),
+    "rotation": Kind(
+        "Rotation",
+        "{:.1f}°",
+        np.arange(5, 181, 5),
+        {"clockwise": 1, "anticlockwise": -1},
+        lambda digit, way, amount: perturb(digit, rotation=way * amount),
+    ),
+    "thickness": Kind(
+        "Thickness",
+        "{:.2f} px",
+        np.arange(1, 17) / 4,  # on each side of a stroke
+        {"thicker": 1, "thinner": -1},
+        lambda digit, way, amount: perturb(digit, thickness=way * amount),
+    ),
+    "noise": Kind(
+        "Noise",
+        "{:.1%}",
+        np.arange(1, 21) / 20,  # standard deviation, as a share of full brightness
+        {f"pattern {1 + seed}": seed for seed in range(8)},
+        lambda digit, seed, amount: perturb(digit, noise=amount, seed=seed),
+    ),
+    "gradient": Kind(
+        "Gradient",
+        "ε {:.3f}",
+        np.arange(1, 33) / 32,  # as a share of full brightness
+        {},  # one, which the network's gradient tells
+        step,
+    ),
+}
+
+
+def smallest_flip(classifier: Classifier, digit: np.ndarray, kind: str) -> Flip | None:
+    """Search the smallest change of a kind that makes a network answer otherwise.
+
+    All directions are tried with rising amounts. Once some flip the answer, the stretch between this amount and the
+    one before is searched in these, finer and finer. What flips the answer and lets it return between two amounts of
+    `KINDS[kind].amounts` can be missed.
+
+    Args:
+        digit: `uint8[28, 28]`.
+        kind: a key of KINDS.
+
+    Returns:
+        None if nothing up to the last amount flips the answer.
+
+    Raises:
+        ValueError: for a digit of another shape or type.
+    """
+    way, flip, before = KINDS[kind], None, 0.0
+    said = classifier.predict(digit[None])[0]
+    amounts, directions = way.amounts, way.directions or {"by its gradient": gradient_sign(classifier, digit)}
+    for _ in range(ROUNDS):
+        found = _first_flip(classifier, digit, way, amounts, directions.values(), said)
+        if found is None:
+            break
+        place, answers, changed = found
+        flipped = answers != said
+        directions = dict(compress(directions.items(), flipped))
+        before, amount = [before, *amounts][place : place + 2]
+        size, direction = way.unit.format(amount), next(iter(directions))
+        flip = Flip(size, float(amount), direction, int(answers[flipped][0]), changed[flipped][0])
+        amounts = np.linspace(before, amount, PARTS + 1)[1:]
+    return flip
+
+
+def _first_flip(
+    classifier: Classifier, digit: np.ndarray, way: Kind, amounts: np.ndarray, directions: Collection[Any], said: int
+) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """The index of the first amount that flips the answer in any direction; there the answers `int64[directions]` and
+    the changed digits `uint8[directions, 28, 28]`."""
+    together = max(1, BATCH // len(directions))
+    for start in range(0, len(amounts), together):
+        tried = amounts[start : start + together]
+        changed = np.array([[way.change(digit, direction, amount) for direction in directions] for amount in tried])
+        answers = classifier.predict(changed.reshape(-1, 28, 28)).reshape(len(tried), -1)
+        flips = (answers != said).any(axis=1)
+        if flips.any():
+            first = int(flips.argmax())
+            return start + first, answers[first], changed[first]
+    return None

@@ -1,0 +1,297 @@
+"""Faster R-CNN step by step: every box on its way from anchor to answer, and what a network without boxes can do.
+
+Ren, He, Girshick and Sun 2015, "Faster R-CNN" (arXiv:1506.01497); RoIAlign from He et al. 2017 (arXiv:1703.06870).
+
+`walk` sends a scene through the detector once, part by part, and keeps what each part hands on. `decide` is the last
+step. It needs no network, so its thresholds can be moved while one watches.
+
+    import atelier
+    from atelier.explain import proposals
+
+    walk = proposals.walk(atelier.load("faster_rcnn"), scene)
+    print(walk.objectness.shape, len(walk.candidates), len(walk.proposals))
+    print(proposals.decide(walk, score=0.5).found.reading)
+
+Boxes are left, top, right, bottom. Until `decide` gives them back in pixels of the scene, they are in pixels of the
+picture as scaled for the network.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import batched_nms, clip_boxes_to_image, nms, remove_small_boxes
+
+from atelier.classifier import Classifier, Detections
+from atelier.data.drawing import SIZE
+from atelier.models.faster_rcnn import LONG_SIDE, OVERLAP, SHORT_SIDE, STRIDE, FasterRCNN
+
+SMALLEST = 1e-2  # pixels: torchvision drops refined boxes that are flatter,
+MOST = 100  # and all but so many of the surest
+BUDGET = 0.1  # seconds after which nothing more is measured
+
+
+# From the picture to class scores -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What each part of the detector hands on.
+
+    Shapes: H x W pixels, C channels, a map of M x N places, A anchors at each, K candidates, R proposals.
+    """
+
+    scene_size: tuple[int, int]  # height and width of the scene in its own pixels
+    stride: int  # pixels from one place to the next; torchvision centres the first anchors on the left upper corner
+    picture: np.ndarray  # uint8[H, W], the scene as scaled for the network
+    features: np.ndarray  # float32[C, M, N], what the backbone finds
+    anchor_sizes: tuple[float, ...]  # pixels, square roots of the anchors' areas
+    anchor_shapes: tuple[float, ...]  # height to width; anchor number = shape number * sizes + size number
+    anchors: np.ndarray  # float32[M, N, A, 4]
+    objectness: np.ndarray  # float32[M, N, A], the probability that an anchor holds some digit
+    shifted: np.ndarray  # float32[M, N, A, 4], the anchors as the first stage shifts and stretches them
+    candidates: np.ndarray  # float32[K, 4], the surest of these, surest first, clipped to the picture
+    candidates_objectness: np.ndarray  # float32[K]
+    kept: np.ndarray  # int64[R], the candidates that non-maximum suppression leaves: these are the proposals
+    crops: np.ndarray  # float32[R, C, 7, 7], the features in each proposal, cut out by RoIAlign
+    probabilities: np.ndarray  # float32[R, 11], "no digit" first; rows sum to 1
+    refined: np.ndarray  # float32[R, 11, 4], the proposals as the second stage corrects them for each class
+
+    @property
+    def proposals(self) -> np.ndarray:
+        """`float32[R, 4]`, surest first."""
+        return self.candidates[self.kept]
+
+    @property
+    def proposals_objectness(self) -> np.ndarray:
+        """`float32[R]`."""
+        return self.candidates_objectness[self.kept]
+
+
+def scaled(scene: np.ndarray) -> np.ndarray:
+    """A scene `uint8[H, W]` as `Classifier.detect` scales it: its shorter side SHORT_SIDE pixels, unless it is long."""
+    height, width = scene.shape
+    scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
+    size = (max(round(width * scale), 8), max(round(height * scale), 8))
+    return np.asarray(Image.fromarray(scene).resize(size, Image.Resampling.BILINEAR))
+
+
+@torch.inference_mode()
+def walk(classifier: Classifier, scene: np.ndarray) -> Walk:
+    """Both stages of the detector, part by part.
+
+    Args:
+        classifier: a Faster R-CNN.
+        scene: `uint8[H, W]` of any size, ink bright on black.
+
+    Raises:
+        TypeError: for a network that finds no boxes.
+        ValueError: for a picture of another shape or type.
+    """
+    if not isinstance(classifier.network, FasterRCNN):
+        raise TypeError(f"The {classifier.spec.title} finds no boxes; the Faster R-CNN does.")
+    scene = np.asarray(scene)
+    if scene.ndim != 2 or scene.size == 0 or scene.dtype != np.uint8:
+        raise ValueError(f"Expected uint8[H, W]; this is {scene.dtype}{list(scene.shape)}.")
+    detector, config = classifier.network.detector, classifier.network.config
+    rpn, roi_heads = detector.rpn, detector.roi_heads
+
+    picture = scaled(scene)
+    size = height, width = picture.shape
+    pixels = detector.transform.normalize(torch.tensor(picture, device=classifier.device)[None] / 255)  # (1, H, W)
+    padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))[None]  # whole strides
+    features = detector.backbone(padded)  # (1, C, M, N)
+
+    # First stage: how much does each anchor look like some digit, and which box would fit better?
+    (objectness,), (deltas,) = rpn.head([features])  # (1, A, M, N), (1, A * 4, M, N)
+    objectness = objectness[0].permute(1, 2, 0)  # (M, N, A): the order of the anchors
+    places = objectness.shape
+    deltas = deltas.reshape(places[2], 4, *places[:2]).permute(2, 3, 0, 1).reshape(-1, 4)  # (M * N * A, 4)
+    anchors = rpn.anchor_generator(ImageList(padded, [size]), [features])[0]  # (M * N * A, 4)
+    shifted = rpn.box_coder.decode(deltas, [anchors])[:, 0]  # (M * N * A, 4)
+    surest = objectness.flatten().topk(min(rpn.pre_nms_top_n(), objectness.numel())).indices
+    candidates, chances = clip_boxes_to_image(shifted[surest], size), objectness.flatten()[surest].sigmoid()
+    large = remove_small_boxes(candidates, rpn.min_size)
+    candidates, chances = candidates[large], chances[large]  # (K, 4), (K,)
+    kept = nms(candidates, chances, rpn.nms_thresh)[: rpn.post_nms_top_n()]  # (R,)
+
+    # Second stage: which digit is in each proposal, and which box would fit better still?
+    proposals = candidates[kept]
+    crops = roi_heads.box_roi_pool({"0": features}, [proposals], [size])  # (R, C, 7, 7)
+    class_logits, deltas = roi_heads.box_predictor(roi_heads.box_head(crops))  # (R, 11), (R, 11 * 4)
+    refined = roi_heads.box_coder.decode(deltas, [proposals]).reshape(-1, class_logits.shape[1], 4)
+
+    return Walk(
+        scene_size=scene.shape,
+        stride=STRIDE,
+        picture=picture,
+        features=features[0].cpu().numpy(),
+        anchor_sizes=tuple(config.anchor_sizes),
+        anchor_shapes=tuple(config.anchor_shapes),
+        anchors=anchors.reshape(*places, 4).cpu().numpy(),
+        objectness=objectness.sigmoid().cpu().numpy(),
+        shifted=shifted.reshape(*places, 4).cpu().numpy(),
+        candidates=candidates.cpu().numpy(),
+        candidates_objectness=chances.cpu().numpy(),
+        kept=kept.cpu().numpy(),
+        crops=crops.cpu().numpy(),
+        probabilities=class_logits.softmax(dim=1).cpu().numpy(),
+        refined=clip_boxes_to_image(refined, size).cpu().numpy(),
+    )
+
+
+def most_varied(maps: np.ndarray, count: int) -> np.ndarray:
+    """The channels of `float32[C, h, w]` that differ most from place to place: `int64[count]`, the most varied first.
+
+    Those with the largest mean would be worth less: many glow wherever there is no ink.
+    """
+    return np.argsort(-maps.std((1, 2)), kind="stable")[:count]
+
+
+# The decision ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which boxes stay."""
+
+    likely: Detections  # sure enough; boxes in pixels of the scene
+    kept: np.ndarray  # int64[K], those that non-maximum suppression leaves, surest first
+
+    @property
+    def found(self) -> Detections:
+        """The detector's answer, surest first."""
+        of, kept = self.likely, self.kept
+        return Detections(of.boxes[kept], of.labels[kept], of.scores[kept], of.probabilities[kept])
+
+
+def decide(walk: Walk, score: float = 0.5, overlap: float = OVERLAP, each_class: bool = False) -> Decision:
+    """The last step: leave out unsure boxes, and of boxes that overlap keep the surest.
+
+    Args:
+        walk: the steps before.
+        score: the least probability of a box's digit.
+        overlap: intersection over union from which two boxes are taken for the same digit.
+        each_class: torchvision's rule. Every class of every proposal is a box of its own, and suppresses only boxes of
+            its class: one digit may be read twice, once as a 4 and once as a 9. This project's rule is one box a digit.
+    """
+    boxes, chances = torch.from_numpy(walk.refined)[:, 1:], torch.from_numpy(walk.probabilities)[:, 1:]
+    if each_class:
+        proposals, labels = torch.nonzero(chances > score, as_tuple=True)
+        large = remove_small_boxes(boxes[proposals, labels], SMALLEST)
+        proposals, labels = proposals[large], labels[large]
+        boxes, scores = boxes[proposals, labels], chances[proposals, labels]
+        kept = batched_nms(boxes, scores, labels, overlap)[:MOST]
+    else:
+        scores, labels = chances.max(dim=1)
+        proposals = torch.nonzero(scores >= score).flatten()
+        scores, labels = scores[proposals], labels[proposals]
+        boxes = boxes[proposals, labels]
+        kept = nms(boxes, scores, overlap)
+    (height, width), (rows, columns) = walk.scene_size, walk.picture.shape
+    in_scene = boxes.numpy() * np.array([width / columns, height / rows] * 2, np.float32)
+    likely = Detections(in_scene, labels.numpy(), scores.numpy(), chances[proposals].numpy())
+    return Decision(likely, kept.numpy())
+
+
+# How good it is -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Boxes that were found beside the true ones: T true boxes, K found."""
+
+    iou: np.ndarray  # float32[T, K], intersection over union
+    found_by: np.ndarray  # int64[T], which box found each; -1 for a digit that was missed
+    precision: float | None  # share of the found boxes that are right; None if nothing was found
+    recall: float | None  # share of the true boxes that were found; None if there is none
+
+
+def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of each two: `float[T, 4]` and `float[K, 4]` to `float32[T, K]`; 0 for boxes without
+    area."""
+    a, b = np.asarray(boxes, np.float32)[:, None], np.asarray(others, np.float32)[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.maximum(sides, 0).prod(-1)
+    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
+    union = areas[0] + areas[1] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def read_true_boxes(true: np.ndarray, found: np.ndarray, threshold: float = 0.5) -> Reading:
+    """Precision and recall of found boxes. The surest box chooses first, as in Lin et al. 2014 (arXiv:1405.0312): of
+    the true boxes that nobody has chosen, the one that it overlaps most.
+
+    Args:
+        true: `float[T, 4]`.
+        found: `float[K, 4]`, surest first.
+        threshold: a box is right if its intersection over union with the true one is at least this.
+    """
+    iou = box_iou(true, found)
+    found_by = np.full(len(true), -1)
+    for number, overlaps in enumerate(iou.T):
+        free = np.where(found_by < 0, overlaps, -1)
+        if len(free) and free.max() >= threshold:
+            found_by[free.argmax()] = number
+    right = int((found_by >= 0).sum())
+    return Reading(
+        iou=iou,
+        found_by=found_by,
+        precision=right / len(found) if len(found) else None,
+        recall=right / len(true) if len(true) else None,
+    )
+
+
+# Without boxes --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slide:
+    """What a network for single digits says at M x N places of a picture."""
+
+    confidence: np.ndarray  # float32[M, N]
+    labels: np.ndarray  # int64[M, N], 0 to 9
+    window: int  # pixels, height and width of what it sees at a place
+    stride: int  # pixels from one place to the next; the first lies on the picture's left upper corner
+
+
+def slide(classifier: Classifier, picture: np.ndarray, window: int, stride: int) -> Slide:
+    """Slide a network for single digits over a picture, in one batch.
+
+    The picture is scaled once, so that a window has the 28 pixels that the network knows from MNIST. A window is not
+    centred any further: it slides over each digit anyway. Beyond the picture all is black.
+
+    Args:
+        classifier: any of the five.
+        picture: `uint8[H, W]`, ink bright on black.
+        window: pixels. Digits in MNIST are 20 of 28 pixels high: a window fits digits of 0.7 times its height.
+        stride: pixels.
+    """
+    height, width = picture.shape
+    scale, half = SIZE / window, SIZE // 2
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrunk = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    views = np.lib.stride_tricks.sliding_window_view(np.pad(shrunk, half), (SIZE, SIZE))  # one for each pixel, and 1
+    rows, columns = (
+        np.minimum(np.rint(np.arange(0, length + 1, stride) * scale), last - 1).astype(int)
+        for length, last in zip(picture.shape, views.shape, strict=False)
+    )
+    windows = views[np.ix_(rows, columns)]  # (M, N, 28, 28)
+    probabilities = classifier.predict_proba(windows.reshape(-1, SIZE, SIZE)).reshape(*windows.shape[:2], 10)
+    return Slide(probabilities.max(-1), probabilities.argmax(-1), window, stride)
+
+
+def milliseconds(call: Callable[[], object], most: int = 7) -> float:
+    """The median time of a call that has been made before, over up to `most` repeats within BUDGET."""
+    taken: list[float] = []
+    while len(taken) < most and sum(taken) < BUDGET:
+        started = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - started)
+    return 1000 * statistics.median(taken)

@@ -1,0 +1,67 @@
+"""Figures of all networks show the numbers they are given, where they belong."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from atelier.explain import all_figures
+from atelier.explain.perturbations import Flip
+
+DIGIT = np.full((28, 28), 100, np.uint8)
+
+
+def pixels(figure):
+    """The sheet of small pictures."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(figure.data[0].source.split(",")[1]))))
+
+
+def test_pictures_lie_in_rows_of_networks_with_their_words_beneath():
+    pictures = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1) + np.zeros((2, 3, 28, 28), np.uint8)
+    words = [["a", "b", "c"], ["d", "e", "f"]]
+    figure = all_figures.grid(["cnn", "vit"], pictures, words, words, "Title", "Subtitle")
+    sheet, (_, titles, beneath, mouse) = pixels(figure), figure.data
+    assert sheet[all_figures.ROW + 5, 2 * all_figures.CELL + 5, 0] == 5  # second row, third column
+    assert sheet[5, 30, 3] == 0  # nothing between them
+    assert "CNN" in titles.text[0]
+    assert "ViT" in titles.text[1]
+    assert list(beneath.text) == ["a", "b", "c", "d", "e", "f"]
+    assert beneath.x[5] == 2 * all_figures.CELL + 14
+    assert beneath.y[5] > all_figures.ROW + 28
+    assert mouse.text[1][2] == "f"
+
+
+def test_a_flip_shows_its_digit_and_none_is_said():
+    flip = Flip("3.20 px", 3.2, "down", 9, DIGIT)
+    figure = all_figures.flips(["cnn", "vit"], ["shift"], {("cnn", "shift"): flip, ("vit", "shift"): None})
+    sheet = pixels(figure)
+    assert sheet[5, 5, 0] == 100
+    assert sheet[all_figures.ROW + 5, 5, 0] == 0
+    assert list(figure.data[2].text) == ["3.20 px<br>→ <b>9</b>", "none<br>found"]
+
+
+def test_a_step_is_red_where_it_is_brighter_and_blue_where_darker():
+    sign = np.zeros((28, 28), np.int8)
+    sign[0, :2] = 1, -1
+    before, after = np.eye(10, dtype=np.float32)[[4, 9]]
+    figure = all_figures.steps(["cnn"], DIGIT, [sign], [DIGIT // 2], [before], [after])
+    sheet = pixels(figure)
+    step = sheet[:, all_figures.CELL :]
+    assert tuple(step[0, 0, :3]) == all_figures.BRIGHTER
+    assert tuple(step[0, 1, :3]) == all_figures.DARKER
+    assert tuple(step[5, 5, :3]) == all_figures.WHITE
+    assert sheet[0, 2 * all_figures.CELL, 0] == 50
+    assert list(figure.data[2].text) == ["<b>4</b><br>100%", "the<br>step", "<b>9</b><br>100%"]
+
+
+def test_the_map_names_each_group_in_its_middle():
+    places = np.array([[0, 0], [2, 0], [10, 10]], np.float32)
+    figure = all_figures.neighbour_map(places, np.array([3, 3, 7]), np.array([5, 6], np.float32), 0.4, "vit")
+    assert [(note.text, note.x, note.y) for note in figure.layout.annotations] == [
+        ("<b>3</b>", 1, 0),
+        ("<b>7</b>", 10, 10),
+    ]
+    star = figure.data[-1]
+    assert (star.x[0], star.y[0]) == (5, 6)
+    assert "40%" in figure.layout.title.text

@@ -1,0 +1,97 @@
+"""Neighbours by hand, and those that ship."""
+
+import numpy as np
+import pytest
+import torch
+
+import atelier
+from atelier.classifier import Classifier
+from atelier.data import mnist
+from atelier.explain import neighbours
+from atelier.explain.neighbours import Neighbours
+
+DIGITS = mnist.load("test")[0][:4]
+
+
+@pytest.fixture(scope="module", params=atelier.MODELS)
+def classifier(request):
+    return atelier.load(request.param, "cpu")
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Compare with forty digits only."""
+    images, labels = neighbours.compared()
+    monkeypatch.setattr(neighbours, "compared", lambda: (images[:40], labels[:40]))
+    return images[:40]
+
+
+@pytest.fixture
+def own_run() -> Classifier:
+    """Another architecture, with weights that nobody has seen."""
+    spec = atelier.MODELS["cnn"]
+    return Classifier(spec, spec.build({"channels": (3, 4, 5, 6), "hidden": 7}), {})
+
+
+def test_the_last_layer_turns_the_features_into_the_answer(classifier):
+    """So they are the last features: also Faster R-CNN's, of the proposal that answers."""
+    network = classifier.network
+    last = {
+        "cnn": lambda: network.classifier[-1],
+        "faster_rcnn": lambda: lambda seen: network.detector.roi_heads.box_predictor(seen)[0][:, 1:],
+        "vit": lambda: network.head,
+    }.get(classifier.spec.name, lambda: network.head[-1])()
+    seen = neighbours.features(classifier, DIGITS)
+    with torch.no_grad():
+        logits = network(torch.tensor(DIGITS))
+        assert torch.allclose(last(torch.tensor(seen)), logits, atol=1e-3)
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_the_shipped_neighbours_fit_the_shipped_weights(classifier):
+    """If not: `python -m atelier.explain.neighbours`."""
+    found = Neighbours.load(neighbours.SHIPPED / f"{classifier.spec.name}.npz")
+    assert str(found.fingerprint) == neighbours.name_of(classifier)
+    images, labels = neighbours.compared()
+    assert len(images) == len(found.points) == 5000
+    index, apart = found.nearest(found.place(classifier, images[7]), 3)
+    assert index[0] == 7  # itself, but for rounding
+    assert (np.diff(apart) >= 0).all()
+    places = np.array([found.place(classifier, digit) for digit in DIGITS])
+    said = [np.bincount(labels[found.nearest(place, 10)[0]]).argmax() for place in places]
+    assert said == [7, 2, 1, 0]
+
+
+def test_the_shipped_neighbours_are_small():
+    assert sum(file.stat().st_size for file in neighbours.SHIPPED.iterdir()) < 420_000
+
+
+def test_what_lies_on_a_line_needs_one_number(monkeypatch, own_run, few):
+    """Forty digits whose features are 0, 1, 2, … times (3, 4): five apart, all along one direction."""
+    line = np.arange(40, dtype=np.float32)[:, None] * np.array([3, 4], np.float32)
+    monkeypatch.setattr(neighbours, "features", lambda classifier, digits, progress=None: line[: len(digits)])
+    found = Neighbours.compute(own_run)
+    assert found.spread == pytest.approx([1, 0], abs=1e-6)
+    index, apart = found.nearest(found.place(own_run, few[0]), 4)
+    assert list(index) == [0, 1, 2, 3]
+    assert apart == pytest.approx([0, 5, 10, 15], abs=1.02)  # half a step: 195 / 2 / 96 / 2 = 0.51, twice
+    assert np.ptp(found.map_2d()[:, 0]) == pytest.approx(195, abs=1.02)
+
+
+def test_a_run_is_computed_once_and_kept(monkeypatch, own_run, few):
+    told = []
+    first = neighbours.find(own_run, told.append)
+    assert told[-1] == 1
+    monkeypatch.setattr(Neighbours, "compute", None)
+    again = neighbours.find(Classifier(own_run.spec, own_run.network, {}))
+    assert np.array_equal(again.points, first.points)
+    assert again.components.shape == (7, 7)  # no more than there are features
+
+
+def test_a_damaged_file_is_computed_again(tmp_path, monkeypatch, own_run, few):
+    monkeypatch.setattr(neighbours, "user_cache_path", lambda name: tmp_path)
+    neighbours.find(own_run)
+    (file,) = (tmp_path / "neighbours").iterdir()
+    file.write_bytes(file.read_bytes()[:200])
+    assert len(neighbours.find(Classifier(own_run.spec, own_run.network, {})).points) == 40
+    assert len(Neighbours.load(file).points) == 40

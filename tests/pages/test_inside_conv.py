@@ -1,0 +1,117 @@
+"""The view of the convolutional networks."""
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from atelier.data import mnist
+
+DIGIT = mnist.load("test")[0][247]
+SHOWN = {}  # the figures of the last run, by key
+CLICKS = {}  # what is clicked in the next one, by the figure's key: AppTest cannot click on figures
+
+
+def view():
+    import streamlit as st
+
+    from pages import inside_conv, shared
+
+    for name in inside_conv.COMPARED:
+        shared.load(name).result()
+    inside_conv.show(st.session_state["digit"])
+
+
+@pytest.fixture
+def page(monkeypatch):
+    from pages import inside_conv
+
+    def keep(figure, key, height, alt, on_click=None):
+        SHOWN[key] = figure
+        if key in CLICKS:
+            on_click(CLICKS.pop(key))
+
+    monkeypatch.setattr(inside_conv, "live_figure", keep)
+    SHOWN.clear()
+    CLICKS.clear()
+    app = AppTest.from_function(view, default_timeout=60)
+    app.session_state["digit"] = DIGIT
+    return run(app)
+
+
+def run(app):
+    app.run()
+    assert not app.exception
+    return app
+
+
+def choose(app, key, value):
+    (found,) = [control for control in (*app.button_group, *app.select_slider) if (control.key or "").startswith(key)]
+    found.set_value(value)
+    return run(app)
+
+
+def click(app, key, point):
+    CLICKS[key] = point
+    run(app)
+    return run(app)
+
+
+def titles(app):
+    return [heading.value for heading in app.subheader]
+
+
+def text(key):
+    return SHOWN[key].layout.title.text
+
+
+def test_the_first_look_already_explains(page):
+    assert titles(page) == ["What does each layer find?", "Why a 4? Why a 2?"]
+    assert "16 × 24 × 24" in text("inside_conv_maps")
+    assert "12 × 12 places" in text("inside_conv_why")
+    assert {"inside_conv_arithmetic", "inside_conv_compared"} <= SHOWN.keys()
+    assert any("as the layer itself gives" in markdown.value for markdown in page.markdown)
+
+
+def test_a_click_on_a_map_and_then_on_a_number_spells_that_number_out(page):
+    click(page, "inside_conv_maps", {"customdata": 5, "point": [0, 5]})
+    assert "Map 6" in text("inside_conv_map")
+    click(page, "inside_conv_map", {"customdata": None, "point": [7, 11]})
+    assert any(markdown.value.startswith("Row 8, column 12:") for markdown in page.markdown)
+
+
+def test_steps_are_told_in_words(page):
+    for step, words in (("Pooling", "24 × 24 to 12 × 12"), ("Normalisation", "shifts"), ("ReLU", "above zero")):
+        choose(page, "inside_conv_step", step)
+        assert step in text("inside_conv_maps")
+        assert any(words in markdown.value for markdown in page.markdown)
+
+
+@pytest.mark.parametrize(("name", "layers"), [("alexnet", 5), ("vgg16", 13)])
+def test_frozen_and_retrained_layers_are_marked(page, name, layers):
+    choose(page, "inside_conv_network", name)
+    assert "Which layers learnt digits?" in titles(page)
+    told = SHOWN["inside_conv_moved"].data[0].text
+    assert told[:-1] == ("❄ frozen",) * (layers - 1)
+    assert told[-1].startswith("retrained: ")
+    choose(page, f"inside_conv_layer_{name}", layers)
+    assert "retrained" in next(slider for slider in page.select_slider).options[-1]
+
+
+def test_two_classes_stand_side_by_side_on_one_scale(page):
+    choose(page, "inside_conv_second", 7)
+    assert titles(page)[-1] == "Why a 4? Why a 7?"
+    overlay = SHOWN["inside_conv_why"].data[1]
+    assert overlay.zmax == pytest.approx(np.nanmax(overlay.z))
+
+
+@pytest.mark.parametrize("method", ["Integrated gradients", "Occlusion"])
+def test_other_methods_show_for_and_against(page, method):
+    choose(page, "inside_conv_method", method)
+    overlay = SHOWN["inside_conv_compared"].data[1]
+    assert overlay.zmin == -overlay.zmax
+
+
+def test_a_digit_nobody_recognises_is_explained_all_the_same(page):
+    page.session_state["digit"] = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    run(page)
+    assert "inside_conv_why" in SHOWN
