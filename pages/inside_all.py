@@ -24,7 +24,7 @@ ROW = 134  # pixels: height of a network's row of small pictures
 TITLE = 74  # and of the figure's title
 WIDE = 460  # pixels: narrower figures go below each other
 NEAREST = 6  # neighbours shown
-EPSILONS = np.arange(33) / 128  # steps whose effect is drawn
+EPSILONS = np.arange(17) / 64  # steps whose effect is drawn
 SLIDERS = {  # what can be done to the digit: label, range, step, format
     "right": ("Shift to the right, pixels", -14.0, 14.0, 0.5, "%.1f"),
     "down": ("Shift down, pixels", -14.0, 14.0, 0.5, "%.1f"),
@@ -310,13 +310,13 @@ def alike(digit: np.ndarray) -> None:
     except mnist.DamagedDataError as error:
         st.warning(str(error))
         return
-    networks, progress, known, here = loaded(), st.empty(), {}, {}
+    networks, progress, known, found = loaded(), st.empty(), {}, {}
     for name, network in networks.items():
         say = f"Looking at 5,000 training digits with {MODELS[name].title} …"
         known[name] = neighbours.find(network, lambda share, say=say: progress.progress(share, say))
-        here[name] = known[name].place(network, digit)
+        found[name] = near_to(network, looking.identity(name), digit)
     progress.empty()
-    near, distances = map(np.array, zip(*(known[name].nearest(here[name], NEAREST) for name in networks), strict=True))
+    near, distances, here = map(np.array, zip(*found.values(), strict=True))
     figure = all_figures.nearest(list(networks), images[near], labels[near], distances)
     with st.grid("auto", min_column_width=WIDE):
         live_figure(
@@ -324,12 +324,21 @@ def alike(digit: np.ndarray) -> None:
         )
         with st.container():
             name = _choose("Map of", list(networks), "inside_map")
-            kept = known[name].spread[:2].sum()
-            drawn = all_figures.neighbour_map(known[name].map_2d(), labels, here[name][:2], kept, name)
+            kept, star = known[name].spread[:2].sum(), found[name][2]
+            drawn = all_figures.neighbour_map(known[name].map_2d(), labels, star, kept, name)
             live_figure(drawn, "inside_neighbour_map", TITLE + 500, "A map of training digits with this digit in it")
     maps = {f"{name}_map": known[name].map_2d() for name in networks}
     looking.download(
         "Neighbours (NPZ)",
-        lambda: _npz(networks=list(networks), nearest=near, distances=distances, labels=labels, **maps),
+        lambda: _npz(networks=list(networks), nearest=near, distances=distances, here=here, labels=labels, **maps),
         "neighbours.npz",
     )
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def near_to(_classifier: "Classifier", identity: str, digit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The NEAREST training digits, how far they are, and where the digit falls in the map."""
+    from atelier.explain import neighbours
+
+    known = neighbours.find(_classifier)
+    return *known.nearest(_classifier, digit, NEAREST), known.place(_classifier, digit)[:2]

@@ -54,12 +54,12 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
     drawn = {
         "The digit, cut into numbered patches": vit_figures.patches(digit, size),
         "The numbers that each patch becomes": vit_figures.vectors(
-            passage.embedded, "Patch", 1, f"A patch becomes {width} numbers", "Empty patches: the same numbers"
+            passage.embedded, "Patch", 1, f"A patch becomes {width} numbers", "Empty patches become the same numbers"
         ),
         "How alike the added numbers of any two places are": position_similarity(similarity),
         "Where the class token looks in each block": vit_figures.collected(digit, collected),
         "The class token's numbers after each block": vit_figures.vectors(
-            class_token, "Block", 0, "The class token fills up", "Row 0: before the first block"
+            class_token, "Block", 0, "The class token fills up", "Its numbers after each block; 0: before the first"
         ),
         "The ten scores": vit_figures.logits(passage.logits),
     }
@@ -89,24 +89,24 @@ def attention_maps(classifier: "Classifier", digit: np.ndarray) -> None:
     _choose_within("inside_layer", range(1, layers + 1), layers)
     _choose_within("inside_head", range(1, heads + 1), 1)
     _choose_within("inside_token", range(tokens), 0)
-    with st.grid(3, min_column_width=100):
+    with st.grid(3, min_column_width=140):
         layer = st.selectbox("Layer", range(1, layers + 1), key="inside_layer")
         head = st.selectbox("Head", range(1, heads + 1), key="inside_head")
         token = st.selectbox("Looks from", range(tokens), key="inside_token", format_func=vit_figures.named)
     maps, row = attention.patch_map(weights[:, :, token]), weights[layer - 1, head - 1, token]
-    with st.grid("auto", min_column_width=PANELS):
+    with st.grid(2, min_column_width=PANELS):
         live_figure(
             vit_figures.heads(digit, maps, token, (layer, head)),
             "inside_heads",
-            130 + layers * min(90, max(36, 560 // layers)),
-            f"Where the {vit_figures.named(token)} looks in each layer and head",
+            190 + layers * min(90, max(36, 560 // layers)),
+            f"Where {vit_figures.named(token)} looks in each layer and head",
             _head_clicked,
         )
         live_figure(
             vit_figures.looks(digit, row, token, layer, head),
             "inside_looks",
             LARGE,
-            f"Where the {vit_figures.named(token)} looks in layer {layer}, head {head}",
+            f"Where {vit_figures.named(token)} looks in layer {layer}, head {head}",
             _token_clicked,
         )
     looking.download("Attention of all layers and heads (NPZ)", lambda: _npz(attention=weights), "vit_attention.npz")
@@ -134,24 +134,24 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
 
     looking.question(
         "Which patches does the answer come from?",
-        "Attention of all layers multiplied, so that detours count: left all that arrives, right only what speaks for "
-        "one digit.",
+        "Attention is followed through all layers, detours too: the rollout counts all that arrives, the gradient "
+        "rollout only what speaks for one digit.",
     )
     answer = int(classifier.predict(digit[None])[0])
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         fusion = st.segmented_control(
             "Heads together", list(FUSIONS), default="mean", required=True, format_func=FUSIONS.get, key="inside_fusion"
         )
-        target = st.segmented_control(
-            "Why this digit?", range(10), default=answer, required=True, key=f"inside_target_{answer}"
-        )
         discard = st.slider(
             "Discard the weakest", 0, 95, 0, 5, format="%d%%", key="inside_discard", width=280,
             help="So many of each layer's smallest attentions count as nothing: the strong paths stay.",
         )  # fmt: skip
+    target = st.segmented_control(
+        "Why this digit?", range(10), default=answer, required=True, key=f"inside_target_{answer}"
+    )
     rolled = attention.rollout(classifier.attention(digit), fusion, discard / 100)
     pulled = attention.gradient_rollout(classifier, digit, target, fusion, discard / 100)
-    with st.grid("auto", min_column_width=PANELS):
+    with st.grid(2, min_column_width=PANELS):
         live_figure(
             vit_figures.rollout(digit, rolled), "inside_rollout", LARGE, "How much of each patch reaches the answer"
         )
@@ -166,7 +166,9 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
     looking.download(
         "Both maps (NPZ)", lambda: _npz(rollout=rolled, gradient_rollout=pulled), f"vit_rollout_{target}.npz"
     )
-    st.caption("Left: Abnar and Zuidema 2020, arXiv:2005.00928 · right: Chefer et al. 2021, arXiv:2103.15679")
+    st.caption(
+        "Rollout: Abnar and Zuidema 2020, arXiv:2005.00928 · gradient rollout: Chefer et al. 2021, arXiv:2103.15679"
+    )
 
 
 def lens(classifier: "Classifier", digit: np.ndarray) -> None:

@@ -17,7 +17,7 @@ SIDE, TEXT = figures.SIDE, figures.TEXT
 COLOUR = MODELS["vit"].colour
 GREY = "#7A8794"  # can be seen on light and dark
 PITCH = SIDE + 4  # from one small picture to the next, in pixels of the digit
-ASIDE = 12  # room for the class token beside a digit
+ASIDE = 10  # room for the class token beside a digit
 TOLD = 0.05  # probability from which a line is labelled
 
 
@@ -98,7 +98,7 @@ def collected(digit: np.ndarray, maps: np.ndarray) -> Figure:
     )
     return figures._pictures(
         [*_laid_over(digit, maps, columns, figures._numbered(*maps.shape), told), names],
-        f"{len(maps)} blocks, one after the other",
+        "It looks, block by block",
         "Colour: patches from which the class token collects",
         columns * PITCH,
         math.ceil(len(maps) / columns) * PITCH,
@@ -133,7 +133,7 @@ def logits(logits: np.ndarray) -> Figure:
 
 def named(token: int) -> str:
     """A token, as the pages call it."""
-    return f"patch {token}" if token else "class token"
+    return f"patch {token}" if token else "the class token"
 
 
 def heads(digit: np.ndarray, maps: np.ndarray, token: int, chosen: tuple[int, int]) -> Figure:
@@ -151,17 +151,18 @@ def heads(digit: np.ndarray, maps: np.ndarray, token: int, chosen: tuple[int, in
     numbered = figures._numbered(*maps.shape).reshape(-1, side, side, 4)
     told = (
         "Layer %{customdata[0]}, head %{customdata[1]}<br>Patch in row %{customdata[2]}, column %{customdata[3]}: "
-        "%{z:.1f}%<extra></extra>"
+        "%{z:.1f}%<br>All tokens together: 100%<extra></extra>"
     )
     left, top = PITCH * (chosen[1] - 1), PITCH * (chosen[0] - 1)
     corners = np.array([left - 1.5]), np.array([top - 1.5]), np.array([left + SIDE + 1.5]), np.array([top + SIDE + 1.5])
     frame = figures._lines(figures._rectangles(*corners), COLOUR, 4)
     return figures._figure(
         [*_laid_over(digit, maps.reshape(-1, side, side), columns, numbered, told), frame],
-        f"Where the {named(token)} looks",
+        f"Where {named(token)} looks",
         f"{layers} layers × {columns} heads · click one to enlarge it",
         xaxis=_counted("Head", columns) | {"side": "top", "range": [-3, PITCH * columns]},
         yaxis=_counted("Layer", layers) | {"range": [PITCH * layers, -3], "scaleanchor": "x"},
+        margin={"l": 8, "r": 8, "t": 128, "b": 8},  # room for the axis on top
         dragmode=False,
     )
 
@@ -216,7 +217,7 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
     return figures._pictures(
         [_digit(digit, ASIDE), over, aside, outline, looker, share],
         f"Layer {layer}, head {head}",
-        f"Framed: the {named(token)} · click a patch to look from it",
+        f"Framed: {named(token)} · click a patch to look from it",
         ASIDE + SIDE,
         SIDE,
     )

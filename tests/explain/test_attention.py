@@ -208,7 +208,8 @@ def test_every_architecture_is_followed_to_its_answer(digit, config):
     side = 28 // sizes.patch_size
     assert way.tokens.shape == (sizes.depth + 1, side**2 + 1, sizes.dim)
     assert explain.gradient_rollout(classifier, digit, 3).shape == (side, side)
-    assert np.array_equal(way.patches, patchify(torch.tensor(digit)[None, None], sizes.patch_size)[0].view(-1, *way.patches.shape[1:]))  # fmt: skip # noqa: E501
+    cut = patchify(torch.tensor(digit)[None, None], sizes.patch_size)[0]
+    assert np.array_equal(way.patches.reshape(cut.shape), cut)
 
 
 def test_before_the_first_block_the_class_token_knows_nothing_of_the_digit(small):

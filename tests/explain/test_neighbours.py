@@ -54,11 +54,12 @@ def test_the_shipped_neighbours_fit_the_shipped_weights(classifier):
     assert str(found.fingerprint) == neighbours.name_of(classifier)
     images, labels = neighbours.compared()
     assert len(images) == len(found.points) == 5000
-    index, apart = found.nearest(found.place(classifier, images[7]), 3)
-    assert index[0] == 7  # itself, but for rounding
-    assert (np.diff(apart) >= 0).all()
-    places = np.array([found.place(classifier, digit) for digit in DIGITS])
-    said = [np.bincount(labels[found.nearest(place, 10)[0]]).argmax() for place in places]
+    index, apart = found.nearest(classifier, images[7], 3)
+    assert index[0] == 7  # itself
+    assert apart[0] == pytest.approx(0, abs=1e-4)
+    seen = neighbours.features(classifier, images[[7, *index]])
+    assert apart == pytest.approx(np.linalg.norm(seen[1:] - seen[0], axis=1), abs=1e-4)
+    said = [np.bincount(labels[found.nearest(classifier, digit, 10)[0]]).argmax() for digit in DIGITS]
     assert said == [7, 2, 1, 0]
 
 
@@ -66,16 +67,21 @@ def test_the_shipped_neighbours_are_small():
     assert sum(file.stat().st_size for file in neighbours.SHIPPED.iterdir()) < 420_000
 
 
-def test_what_lies_on_a_line_needs_one_number(monkeypatch, own_run, few):
+def test_what_lies_on_a_line_needs_one_number(monkeypatch, own_run):
     """Forty digits whose features are 0, 1, 2, … times (3, 4): five apart, all along one direction."""
-    line = np.arange(40, dtype=np.float32)[:, None] * np.array([3, 4], np.float32)
-    monkeypatch.setattr(neighbours, "features", lambda classifier, digits, progress=None: line[: len(digits)])
+    images = np.zeros((40, 28, 28), np.uint8)
+    images[:, 0, 0] = np.arange(40)
+    line = np.array([3, 4], np.float32)
+    monkeypatch.setattr(neighbours, "compared", lambda: (images, np.arange(40)))
+    monkeypatch.setattr(neighbours, "features", lambda _, digits, progress=None: digits[:, 0, :1] * line)
     found = Neighbours.compute(own_run)
     assert found.spread == pytest.approx([1, 0], abs=1e-6)
-    index, apart = found.nearest(found.place(own_run, few[0]), 4)
+    index, apart = found.nearest(own_run, images[0], 4)
     assert list(index) == [0, 1, 2, 3]
-    assert apart == pytest.approx([0, 5, 10, 15], abs=1.02)  # half a step: 195 / 2 / 96 / 2 = 0.51, twice
-    assert np.ptp(found.map_2d()[:, 0]) == pytest.approx(195, abs=1.02)
+    assert apart == pytest.approx([0, 5, 10, 15])
+    assert np.ptp(found.map_2d()[:, 0]) == pytest.approx(39 * 5, abs=39 * 5 / 2 / 96)  # rounded to 96 steps each way
+    middle = found.place(own_run, images[20])[0]
+    assert abs(middle) == pytest.approx(0.5 * 5, abs=0.01)  # of 0 to 39, 20 is half a digit from the mean
 
 
 def test_a_run_is_computed_once_and_kept(monkeypatch, own_run, few):
