@@ -142,13 +142,10 @@ class Classifier:
             raise TypeError(f"The {self.spec.title} finds no boxes; the Faster R-CNN does.")
         scene = np.asarray(scene)
         _check(scene, "uint8[H, W]", scene.ndim == 2 and scene.size > 0)
-        height, width = scene.shape
-        scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
-        size = (max(round(width * scale), 8), max(round(height * scale), 8))
-        picture = np.asarray(Image.fromarray(scene).resize(size, Image.Resampling.BILINEAR))  # smooths when it shrinks
+        picture = scaled(scene)
         with torch.inference_mode():
             found, chances = self.network.detect(torch.tensor(picture, device=self.device)[None] / 255, threshold)
-        boxes = found.cpu().numpy() * np.array([width / size[0], height / size[1]] * 2, np.float32)
+        boxes = found.cpu().numpy() * np.divide(scene.shape, picture.shape)[[1, 0, 1, 0]].astype(np.float32)
         probabilities = chances.cpu().numpy()
         return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
 
@@ -167,6 +164,14 @@ class Classifier:
         boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
         probabilities = self.predict_proba(np.array([digit for _, digit in found], np.uint8).reshape(-1, 28, 28))
         return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
+
+
+def scaled(scene: np.ndarray) -> np.ndarray:
+    """A scene `uint8[H, W]` as Faster R-CNN is given it: its shorter side SHORT_SIDE pixels, unless it is long."""
+    height, width = scene.shape
+    scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
+    size = (max(round(width * scale), 8), max(round(height * scale), 8))
+    return np.asarray(Image.fromarray(scene).resize(size, Image.Resampling.BILINEAR))  # smooths when it shrinks
 
 
 def _check(pixels: np.ndarray, expected: str, fits: bool) -> None:

@@ -4,23 +4,20 @@ Colours of text, grid and ground are left open: whoever shows the figure fills t
 fade into the ground. A grid of small pictures is one trace, whatever their number.
 """
 
-import base64
-import io
 import math
 from collections import Counter
 from html import escape
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from PIL import Image as Picture
 from plotly.graph_objects import Figure, Heatmap, Image, Scatter
 
+from atelier import plotting
+from atelier.plotting import SIDE, TEXT
 from atelier.zoo import MODELS
 
-TITLE, TEXT = 20, 15  # pixels: read from the last row
 POINTS = 500  # of a curve: a figure shows no more
-SIDE = 28  # pixels of a digit
 COLUMNS = 4  # of a sheet of digits
 WRONG = "#E5484D"  # can be read on light and dark; a cross says the same without colour
 
@@ -28,22 +25,6 @@ Over = Literal["step", "epoch", "seconds"]
 AXES = {"step": "Optimiser steps", "epoch": "Epochs", "seconds": "Seconds of training"}
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")  # these tell runs of the same network apart,
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")  # and these
-
-
-def _figure(traces: list, title: str, subtitle: str, **layout: Any) -> Figure:
-    """The common look. On a phone there is room for 34 letters of title and 48 of subtitle."""
-    text = f"<b>{title}</b><br><span style='font-size: {TEXT}px'>{subtitle}</span>"
-    look = {
-        "template": "none",
-        "title": {"text": text, "font": {"size": TITLE}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 24}},
-        "font": {"size": TEXT},
-        "margin": {"l": 8, "r": 8, "t": 74, "b": 8},
-        "hovermode": "closest",
-        "hoverlabel": {"font": {"size": TEXT}},
-        "showlegend": False,
-        "uirevision": "kept",
-    }
-    return Figure(traces, look | layout)
 
 
 # Curves --------------------------------------------------------------------------------------------------------------
@@ -74,12 +55,12 @@ def curves(events: pd.DataFrame, value: Literal["loss", "accuracy"], over: Over,
     scale = {"tickformat": "~%"} if accuracy else logarithmic if log else {}
     if not lines:
         scale["range"] = [0, 1]
-    return _figure(
+    return plotting.figure(
         list(lines.values()),
         "Accuracy: higher is better" if accuracy else "Loss: lower is better",
         "Bold: validation digits · thin: training digits",
-        xaxis=_axis(AXES[over]),
-        yaxis=_axis() | scale,
+        xaxis=plotting.axis(AXES[over]),
+        yaxis=plotting.axis() | scale,
         showlegend=events.run.nunique() > 1,
         legend={"orientation": "h", "x": 0, "y": -0.45, "yanchor": "top", "tracegroupgap": 0, "uirevision": "kept"},
         uirevision=f"{value} {over} {log}",  # other axes, other zoom
@@ -89,15 +70,15 @@ def curves(events: pd.DataFrame, value: Literal["loss", "accuracy"], over: Over,
 def rate(events: pd.DataFrame, over: Over) -> Figure:
     """The learning rate as it went; `events` as for `curves`, with `learning_rate`."""
     events = events[events.split == "train"]
-    return _figure(
+    return plotting.figure(
         [
             _line(events[events.run == run], over, "learning_rate", style, "learning rate %{y:.3g}")
             for run, style in _styles(events).items()
         ],
         "Learning rate",
         "How far each step moves the weights",
-        xaxis=_axis(AXES[over]),
-        yaxis=_axis() | {"tickformat": "~g", "rangemode": "tozero"},
+        xaxis=plotting.axis(AXES[over]),
+        yaxis=plotting.axis() | {"tickformat": "~g", "rangemode": "tozero"},
         uirevision=over,
     )
 
@@ -137,10 +118,6 @@ def _line(points: pd.DataFrame, over: Over, value: str, style: dict[str, str], t
     )
 
 
-def _axis(title: str = "") -> dict[str, Any]:
-    return {"title": {"text": title, "standoff": 8}, "automargin": True, "exponentformat": "none", "nticks": 7}
-
-
 # Digits --------------------------------------------------------------------------------------------------------------
 
 
@@ -158,7 +135,7 @@ def guesses(digits: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, c
     width, height = SIDE + 6, SIDE + 16  # of a digit and what is told of it, in pixels of the digit
     said, sure = probabilities.argmax(1), probabilities.max(1)
     right = said == labels
-    left, top = _places(len(digits), COLUMNS, width, height)
+    left, top = plotting.places(len(digits), COLUMNS, width, height)
     end, bar = left + SIDE, top + SIDE + 4
     texts = [
         f"{'' if ok else '✗ '}<b>{digit}</b> {share:.0%}" for digit, share, ok in zip(said, sure, right, strict=True)
@@ -167,12 +144,12 @@ def guesses(digits: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, c
         f"This is a {label}. The network says {digit},<br>{share:.1%} sure: {'right' if ok else 'wrong'}."
         for label, digit, share, ok in zip(labels, said, sure, right, strict=True)
     ]
-    return _pictures(
+    return plotting.pictures(
         [
             _sheet(digits, width, height),
-            _lines(np.stack([left, bar, end, bar], 1).reshape(-1, 2, 2), "rgba(128, 128, 128, 0.3)", 6),
-            _lines(np.stack([left, bar, left + SIDE * sure, bar], 1).reshape(-1, 2, 2), colour, 6),
-            _lines(_rectangles(left - 1, top - 1, end + 1, top + SIDE + 1)[~right], WRONG, 4),
+            plotting.lines(np.stack([left, bar, end, bar], 1).reshape(-1, 2, 2), "rgba(128, 128, 128, 0.3)", 6),
+            plotting.lines(np.stack([left, bar, left + SIDE * sure, bar], 1).reshape(-1, 2, 2), colour, 6),
+            plotting.lines(plotting.rectangles(left - 1, top - 1, end + 1, top + SIDE + 1)[~right], WRONG, 4),
             Scatter(x=left + SIDE / 2, y=top + SIDE + 10, text=texts, mode="text", hoverinfo="skip"),
             _sensor(told, width, height),
         ],
@@ -193,20 +170,20 @@ def attention(digits: np.ndarray, attention: np.ndarray) -> Figure:
     patch = SIDE / attention.shape[1]
     width = round(SIDE + patch)  # digits lie one patch apart, so that all patches are cells of one grid
     overlay = Heatmap(
-        z=100 * _tiled(attention, COLUMNS, np.nan),
+        z=100 * plotting.tiled(attention, COLUMNS, np.nan),
         x0=patch / 2,
         y0=patch / 2,
         dx=patch,
         dy=patch,
-        customdata=_tiled(_numbered(*attention.shape), COLUMNS, 0),
+        customdata=plotting.tiled(plotting.numbered(*attention.shape), COLUMNS, 0),
         hovertemplate="Digit %{customdata[0]}, patch in row %{customdata[1]}, column %{customdata[2]}:<br>"
         "%{z:.1f}% of the attention<extra></extra>",
         zmin=0,
-        zmax=100 * _strong(attention),
-        colorscale=_fading(MODELS["vit"].colour, 0, 0.9),
-        colorbar=_bar("share of the attention", ticksuffix="%"),
+        zmax=100 * plotting.strong(attention),
+        colorscale=plotting.fading(MODELS["vit"].colour, 0, 0.9),
+        colorbar=plotting.bar("share of the attention", ticksuffix="%"),
     )
-    return _pictures(
+    return plotting.pictures(
         [_sheet(digits // 2, width, width), overlay],  # darker, so that the colour shows
         "Where the ViT looks",
         "The stronger the colour, the more it counts",
@@ -231,8 +208,11 @@ def boxes(scene: np.ndarray, boxes: np.ndarray, labels: np.ndarray, scores: np.n
         for (left, top, right, bottom), label, score in zip(boxes, labels, scores, strict=True)
         for y, anchor, text in ((top, "bottom", f"<b>{label}</b>"), (bottom, "top", f"{score:.0%}"))
     ]
-    figure = _pictures(
-        [Image(source=_png(scene), x0=0.5, y0=0.5, hoverinfo="skip"), _lines(_rectangles(*boxes.T), colour, 4)],
+    figure = plotting.pictures(
+        [
+            Image(source=plotting.png(scene), x0=0.5, y0=0.5, hoverinfo="skip"),
+            plotting.lines(plotting.rectangles(*boxes.T), colour, 4),
+        ],
         f"{len(boxes)} digit{'' if len(boxes) == 1 else 's'} found" if len(boxes) else "No digit found",
         "Above each box: what it reads · below: how sure",
         width,
@@ -272,7 +252,7 @@ def confusion(matrix: np.ndarray, colour: str) -> Figure:
         hovertemplate="%{text}<extra></extra>",
         xgap=2,
         ygap=2,
-        colorscale=_fading(colour, 0.2, 1),
+        colorscale=plotting.fading(colour, 0.2, 1),
         showscale=False,  # the counts say it
     )
     numbers = [
@@ -280,7 +260,7 @@ def confusion(matrix: np.ndarray, colour: str) -> Figure:
         for of, font in ((~dark, {"size": TEXT}), (dark, {"size": TEXT, "color": "black"}))
     ]
     digits = {"tickvals": list(range(10)), "fixedrange": True, "showgrid": False, "automargin": True}
-    return _figure(
+    return plotting.figure(
         [cells, *numbers],
         "What is taken for what",
         "Read right: the diagonal. All else: mistakes",
@@ -308,26 +288,26 @@ def filters(filters: np.ndarray, colour: str, moved: bool = False) -> Figure:
         title, subtitle = "The filters it is learning", "Colour counts for, dark counts against"
     unit = "change since the start" if moved else "weight"
     columns = math.ceil(math.sqrt(len(filters)))
-    most = _strong(np.abs(filters)) or 1.0  # at the start nothing has moved
-    weights = _tiled(filters, columns, np.nan)
+    most = plotting.strong(np.abs(filters)) or 1.0  # at the start nothing has moved
+    weights = plotting.tiled(filters, columns, np.nan)
     shown = Heatmap(
         z=weights,
         x0=0.5,
         y0=0.5,
         zmin=-most,
         zmax=most,
-        customdata=_tiled(_numbered(*filters.shape), columns, 0),
+        customdata=plotting.tiled(plotting.numbered(*filters.shape), columns, 0),
         hovertemplate="Filter %{customdata[0]}, row %{customdata[1]}, column %{customdata[2]}:<br>"
         f"{unit} %{{z:.3f}}<extra></extra>",
         colorscale=[[0, "#1B1B1B"], [0.5, "#F4F4F4"], [1, colour]],
-        colorbar=_bar(unit),
+        colorbar=plotting.bar(unit),
     )
     height, width = weights.shape
-    left, top = _places(len(filters), columns, filters.shape[2] + 1, filters.shape[1] + 1)
-    frames = _lines(
-        _rectangles(left, top, left + filters.shape[2], top + filters.shape[1]), "rgba(128, 128, 128, 0.6)", 1
+    left, top = plotting.places(len(filters), columns, filters.shape[2] + 1, filters.shape[1] + 1)
+    frames = plotting.lines(
+        plotting.rectangles(left, top, left + filters.shape[2], top + filters.shape[1]), "rgba(128, 128, 128, 0.6)", 1
     )
-    return _pictures([shown, frames], title, subtitle, width, height)
+    return plotting.pictures([shown, frames], title, subtitle, width, height)
 
 
 def position_similarity(similarity: np.ndarray) -> Figure:
@@ -337,70 +317,39 @@ def position_similarity(similarity: np.ndarray) -> Figure:
         similarity: `float32[P, P]`, cosines (-1 to 1) between the P patches, row by row; P is a square number.
     """
     side = math.isqrt(len(similarity))
-    maps = _tiled(similarity.reshape(-1, side, side), side, np.nan)
+    maps = plotting.tiled(similarity.reshape(-1, side, side), side, np.nan)
     shown = Heatmap(
         z=maps,
         x0=0.5,
         y0=0.5,
         zmin=-1,
         zmax=1,
-        customdata=_tiled(_numbered(side, side, side, side).reshape(-1, side, side, 4), side, 0),
+        customdata=plotting.tiled(plotting.numbered(side, side, side, side).reshape(-1, side, side, 4), side, 0),
         hovertemplate="Patch in row %{customdata[0]}, column %{customdata[1]}<br>and patch in row %{customdata[2]}, "
         "column %{customdata[3]}:<br>similarity %{z:.2f}<extra></extra>",
         colorscale="Viridis",
-        colorbar=_bar("similarity", tickvals=[-1, 0, 1]),
+        colorbar=plotting.bar("similarity", tickvals=[-1, 0, 1]),
     )
     height, width = maps.shape
-    return _pictures([shown], "Which places it finds alike", "One map for each patch of the picture", width, height)
+    return plotting.pictures(
+        [shown], "Which places it finds alike", "One map for each patch of the picture", width, height
+    )
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------
 
 
-def _pictures(traces: list, title: str, subtitle: str, width: float, height: float) -> Figure:
-    """Traces in the coordinates of a picture: y goes down, pixels are square, nothing moves."""
-    hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
-    return _figure(
-        traces,
-        title,
-        subtitle,
-        xaxis=hidden | {"range": [-1, width + 1]},
-        yaxis=hidden | {"range": [height + 1, -1], "scaleanchor": "x"},
-        dragmode=False,
-    )
-
-
-def _tiled(cells: np.ndarray, columns: int, blank: float, right: int = 1, below: int = 1) -> np.ndarray:
-    """`[N, h, w, …]` to `[rows * (h + below), columns * (w + right), …]`: the cells in rows, `blank` between them."""
-    count, height, width, *rest = cells.shape
-    rows, height, width = math.ceil(count / columns), height + below, width + right
-    tiles = np.full((rows * columns, height, width, *rest), blank, cells.dtype)
-    tiles[:count, : height - below, : width - right] = cells
-    return tiles.reshape(rows, columns, height, width, *rest).swapaxes(1, 2).reshape(rows * height, -1, *rest)
-
-
-def _numbered(*shape: int) -> np.ndarray:
-    """`int16[*shape, len(shape)]`: the place of each element, counted from 1 as people do."""
-    return np.moveaxis(np.indices(shape, np.int16), 0, -1) + np.int16(1)
-
-
-def _places(count: int, columns: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Left and top of the first `count` cells of a sheet."""
-    row, column = np.divmod(np.arange(count), columns)
-    return column * width, row * height
-
-
 def _sheet(digits: np.ndarray, width: int, height: int) -> Image:
     """All digits as one picture, each at the left top of a cell; transparent between them."""
     inked = np.stack([*[digits] * 3, np.full_like(digits, 255)], -1)
-    pixels = _tiled(inked, COLUMNS, 0, right=width - SIDE, below=height - SIDE)
-    return Image(source=_png(pixels), x0=0.5, y0=0.5, hoverinfo="skip")
+    pixels = plotting.tiled(inked, COLUMNS, 0, right=width - SIDE, below=height - SIDE)
+    return Image(source=plotting.png(pixels), x0=0.5, y0=0.5, hoverinfo="skip")
 
 
 def _sensor(told: list[str], width: int, height: int) -> Heatmap:
     """Nothing to see, but what a sheet's cells tell the mouse, and their index as `customdata`."""
     cells = np.arange(len(told), dtype=np.float32).reshape(-1, 1, 1)
-    index = _tiled(cells, COLUMNS, np.nan, right=0, below=0)
+    index = plotting.tiled(cells, COLUMNS, np.nan, right=0, below=0)
     text = [["" if np.isnan(i) else told[int(i)] for i in row] for row in index]
     return Heatmap(
         z=index,
@@ -410,43 +359,7 @@ def _sensor(told: list[str], width: int, height: int) -> Heatmap:
         dx=width,
         y0=height / 2,
         dy=height,
-        colorscale=_fading("#000000", 0, 0),
+        colorscale=plotting.fading("#000000", 0, 0),
         showscale=False,
         hovertemplate="%{text}<extra></extra>",
     )
-
-
-def _rectangles(left: np.ndarray, top: np.ndarray, right: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """`float[N, 5, 2]`: the corners x, y of N rectangles, back to the first."""
-    return np.stack([left, top, right, top, right, bottom, left, bottom, left, top], 1).reshape(-1, 5, 2)
-
-
-def _lines(lines: np.ndarray, colour: str, width: int) -> Scatter:
-    """`float[N, K, 2]`: N lines through K points x, y."""
-    broken = np.pad(lines.astype(float), ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
-    x, y = broken.reshape(-1, 2).T
-    return Scatter(x=x, y=y, mode="lines", line={"color": colour, "width": width}, hoverinfo="skip")
-
-
-def _strong(values: np.ndarray) -> float:
-    """The end of a colour scale that a few extremes do not make pale: all but 2% lie below."""
-    return float(np.quantile(values, 0.98))
-
-
-def _fading(colour: str, least: float, most: float) -> list:
-    """A colour scale from opacity `least` to `most`, on whatever ground there is."""
-    channels = ", ".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))
-    return [[0, f"rgba({channels}, {least})"], [1, f"rgba({channels}, {most})"]]
-
-
-def _bar(title: str, **ticks: Any) -> dict[str, Any]:
-    """A colour scale's legend, beneath the figure."""
-    place = {"orientation": "h", "x": 0.5, "y": 0, "yanchor": "top", "len": 0.75, "thickness": 14, "outlinewidth": 0}
-    return place | {"title": {"text": title, "side": "top"}} | ticks
-
-
-def _png(pixels: np.ndarray) -> str:
-    """`uint8[H, W]` or `uint8[H, W, 4]` as a data URI: far smaller than the numbers."""
-    buffer = io.BytesIO()
-    Picture.fromarray(pixels).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

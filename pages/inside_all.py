@@ -269,7 +269,7 @@ def against(digit: np.ndarray) -> None:
         figure = all_figures.certainty(list(networks), EPSILONS, np.array(curves), np.argmax(before, axis=1))
         live_figure(figure, "inside_certainty", TITLE + 400, "How sure each network stays as ε grows")
     arrays = {"networks": list(networks), "signs": signs, "results": results, "epsilons": EPSILONS, "sure": curves}
-    looking.download("Steps (NPZ)", lambda: _npz(digit=digit, **arrays), "steps.npz")
+    looking.download("Steps (NPZ)", lambda: looking.npz(digit=digit, **arrays), "steps.npz")
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
@@ -285,12 +285,6 @@ def attack(_classifier: "Classifier", identity: str, digit: np.ndarray) -> tuple
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
-
-
-def _npz(**arrays: object) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
 
 
 # Which digits it finds alike -----------------------------------------------------------------------------------------
@@ -330,7 +324,9 @@ def alike(digit: np.ndarray) -> None:
     maps = {f"{name}_map": known[name].map_2d() for name in networks}
     looking.download(
         "Neighbours (NPZ)",
-        lambda: _npz(networks=list(networks), nearest=near, distances=distances, here=here, labels=labels, **maps),
+        lambda: looking.npz(
+            networks=list(networks), nearest=near, distances=distances, here=here, labels=labels, **maps
+        ),
         "neighbours.npz",
     )
 

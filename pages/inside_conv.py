@@ -1,6 +1,5 @@
 """Look inside, convolutions: what the CNN, VGG16 and AlexNet find in a digit, and what of it speaks for a class."""
 
-import io
 import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -90,7 +89,9 @@ def layer_by_layer(name: str, digit: np.ndarray) -> None:
         )
         live_figure(pair, "inside_conv_pair", LARGE, f"Map {channel + 1} before and after {title}")
         st.markdown(what_happened(title, before, after))
-    looking.download("Maps (NPZ)", lambda: npz(order=seen.order, **seen.maps), f"{name}_layer_{layer.number}.npz")
+    looking.download(
+        "Maps (NPZ)", lambda: looking.npz(order=seen.order, **seen.maps), f"{name}_layer_{layer.number}.npz"
+    )
 
 
 def maps_and_filters(
@@ -264,7 +265,7 @@ def why(name: str, digit: np.ndarray) -> None:
         st.markdown("Nothing here: this layer knows strokes, not yet digits. A deeper one, or HiResCAM, may tell more.")
     looking.download(
         "Maps (NPZ)",
-        lambda: npz(digit=digit, classes=np.array(classes), maps=heats, **theirs),
+        lambda: looking.npz(digit=digit, classes=np.array(classes), maps=heats, **theirs),
         f"{name}_why_{classes[0]}_{classes[1]}.npz",
     )
 
@@ -372,9 +373,3 @@ def distances(_classifier: "Classifier", identity: str) -> dict[int, float]:
     from atelier.explain import features
 
     return features.moved(_classifier)
-
-
-def npz(**arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()

@@ -1,6 +1,5 @@
 """Look inside Faster R-CNN: from anchors to boxes in eight steps, and the CNN on the same scene."""
 
-import io
 from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -408,11 +407,12 @@ def slid(
     _reader: "Classifier", identity: str, picture: np.ndarray, window: int, stride: int
 ) -> tuple["Slide", np.ndarray, float]:
     """What the CNN says at each place, the scene `uint8[H, W]` as scaled for it, and how many milliseconds it takes."""
+    from atelier.classifier import scaled
     from atelier.explain import proposals
 
-    scaled = proposals.scaled(picture)
-    slide = proposals.slide(_reader, scaled, window, stride)
-    return slide, scaled, proposals.milliseconds(lambda: proposals.slide(_reader, scaled, window, stride))
+    shown = scaled(picture)
+    slide = proposals.slide(_reader, shown, window, stride)
+    return slide, shown, proposals.milliseconds(lambda: proposals.slide(_reader, shown, window, stride))
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------
@@ -434,13 +434,7 @@ def figure(
 
 def numbers(name: str, **arrays: np.ndarray) -> None:
     """What a step shows, as a file."""
-
-    def npz() -> bytes:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        return buffer.getvalue()
-
-    looking.download("Numbers (NPZ)", npz, f"{name}.npz")
+    looking.download("Numbers (NPZ)", lambda: looking.npz(**arrays), f"{name}.npz")
 
 
 # The steps in their order: the question, how to read the picture that answers it, and what shows it ------------------

@@ -1,6 +1,5 @@
 """Look inside, Vision Transformer: from patches to an answer, and where it looks on the way."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +71,7 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
         "bright where it finds others alike. The class token is a token without a picture: the answer is read from it."
     )
     numbers = {**vars(passage), "position_similarity": similarity}
-    looking.download("All six stations (NPZ)", lambda: _npz(**numbers), "vit_stations.npz")
+    looking.download("All six stations (NPZ)", lambda: looking.npz(**numbers), "vit_stations.npz")
 
 
 @st.fragment
@@ -109,7 +108,9 @@ def attention_maps(classifier: "Classifier", digit: np.ndarray) -> None:
             f"Where {vit_figures.named(token)} looks in layer {layer}, head {head}",
             _token_clicked,
         )
-    looking.download("Attention of all layers and heads (NPZ)", lambda: _npz(attention=weights), "vit_attention.npz")
+    looking.download(
+        "Attention of all layers and heads (NPZ)", lambda: looking.npz(attention=weights), "vit_attention.npz"
+    )
 
 
 def _head_clicked(point: dict[str, Any]) -> None:
@@ -164,7 +165,7 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
     if not pulled.any():
         st.caption(f"Nothing speaks for {target} when the heads are put together like this.")
     looking.download(
-        "Both maps (NPZ)", lambda: _npz(rollout=rolled, gradient_rollout=pulled), f"vit_rollout_{target}.npz"
+        "Both maps (NPZ)", lambda: looking.npz(rollout=rolled, gradient_rollout=pulled), f"vit_rollout_{target}.npz"
     )
     st.caption(
         "Rollout: Abnar and Zuidema 2020, arXiv:2005.00928 · gradient rollout: Chefer et al. 2021, arXiv:2103.15679"
@@ -227,9 +228,3 @@ def _part(_classifier: "Classifier", identity: str, part: int) -> np.ndarray:
     return attention.mean_attention_distance(
         _classifier, images[:: len(images) // MEASURED][part * PART : (part + 1) * PART]
     )
-
-
-def _npz(**arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()

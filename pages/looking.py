@@ -1,10 +1,12 @@
 """What the views of Look inside share: their networks, their headings and their downloads."""
 
+import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import streamlit as st
 
 from atelier import MODELS
@@ -45,3 +47,10 @@ def question(title: str, reading: str) -> None:
 def download(label: str, content: str | bytes | Callable[[], str | bytes], file_name: str) -> None:
     """The numbers of a picture, as a file."""
     st.download_button(label, content, file_name, icon=":material/download:", type="tertiary", on_click="ignore")
+
+
+def npz(**arrays: object) -> bytes:
+    """Arrays as the content of an NPZ file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()

@@ -10,13 +10,13 @@ import numpy as np
 from plotly.colors import qualitative
 from plotly.graph_objects import Figure, Heatmap, Image, Scatter, Scattergl
 
-from atelier import figures
+from atelier import figures, plotting
 from atelier.zoo import MODELS
 
 if TYPE_CHECKING:
     from atelier.explain.perturbations import Flip
 
-SIDE = figures.SIDE
+SIDE = plotting.SIDE
 CELL, TITLE, ROW = SIDE + 6, 9, SIDE + 30  # a cell's width, a row's title and a row's height in pixels of a digit
 WHITE, BRIGHTER, DARKER = (247, 247, 247), (178, 24, 43), (33, 102, 172)  # of a step; colour-blind people see both
 
@@ -41,12 +41,12 @@ def grid(
     if pictures.ndim == 4:
         pictures = np.repeat(pictures[..., None], 3, axis=-1)
     opaque = np.concatenate([pictures, np.full_like(pictures[..., :1], 255)], axis=-1)
-    sheet = figures._tiled(opaque.reshape(-1, SIDE, SIDE, 4), columns, 0, right=CELL - SIDE, below=ROW - SIDE)
-    left, top = figures._places(rows * columns, columns, CELL, ROW)
+    sheet = plotting.tiled(opaque.reshape(-1, SIDE, SIDE, 4), columns, 0, right=CELL - SIDE, below=ROW - SIDE)
+    left, top = plotting.places(rows * columns, columns, CELL, ROW)
     titles = [f"<span style='color: {MODELS[name].colour}'>■</span> <b>{MODELS[name].title}</b>" for name in networks]
-    figure = figures._pictures(
+    figure = plotting.pictures(
         [
-            Image(source=figures._png(sheet), x0=0.5, y0=TITLE + 0.5, hoverinfo="skip"),
+            Image(source=plotting.png(sheet), x0=0.5, y0=TITLE + 0.5, hoverinfo="skip"),
             _text(np.zeros(rows), ROW * np.arange(rows) + TITLE / 2, titles, "middle right"),
             _text(left + SIDE / 2, top + TITLE + SIDE + 2, [text for row in texts for text in row], "bottom center"),
             Heatmap(  # nothing to see, but the mouse hears of it
@@ -166,12 +166,12 @@ def certainty(networks: Sequence[str], epsilons: np.ndarray, shares: np.ndarray,
         )
         for name, share, answer, symbol in zip(networks, shares, answers, figures.SYMBOLS, strict=False)
     ]
-    return figures._figure(
+    return plotting.figure(
         lines,
         "How sure they stay",
         "Of what they said at first, before the step",
-        xaxis=figures._axis("ε, share of full brightness"),
-        yaxis=figures._axis() | {"tickformat": "~%", "range": [-0.03, 1.03]},
+        xaxis=plotting.axis("ε, share of full brightness"),
+        yaxis=plotting.axis() | {"tickformat": "~%", "range": [-0.03, 1.03]},
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": -0.3, "yanchor": "top"},
     )
@@ -195,7 +195,7 @@ def neighbour_map(places: np.ndarray, labels: np.ndarray, place: np.ndarray, kep
         names.append({"x": x, "y": y, "text": f"<b>{digit}</b>", "showarrow": False, "borderpad": 1})
     star = {"size": 24, "symbol": "star", "color": "white", "line": {"width": 3, "color": "black"}}
     axis = {"showticklabels": False, "zeroline": False}
-    figure = figures._figure(
+    figure = plotting.figure(
         [*traces, _points(place[None], star, "this digit")],
         f"The digits as {MODELS[network].title} sees them",
         f"★ this digit · the map holds {kept:.0%} of all differences",
@@ -204,7 +204,7 @@ def neighbour_map(places: np.ndarray, labels: np.ndarray, place: np.ndarray, kep
         annotations=names,
         uirevision=network,
     )
-    return figure.update_annotations(bgcolor="rgba(255, 255, 255, 0.8)", font={"color": "black", "size": figures.TEXT})
+    return figure.update_annotations(bgcolor="rgba(255, 255, 255, 0.8)", font={"color": "black", "size": plotting.TEXT})
 
 
 def _points(places: np.ndarray, marker: dict, told: str) -> Scattergl:
@@ -220,7 +220,7 @@ def _text(x: np.ndarray, y: np.ndarray, text: Sequence[str], position: str) -> S
         text=text,
         mode="text",
         textposition=position,
-        textfont={"size": figures.TEXT},
+        textfont={"size": plotting.TEXT},
         hoverinfo="skip",
         cliponaxis=False,
     )

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from plotly.graph_objects import Bar, Figure, Heatmap, Image, Scatter
 
-from atelier import figures
+from atelier import plotting
 
 if TYPE_CHECKING:
     from atelier.explain.features import PixelArithmetic
 
-SIDE = figures.SIDE
+SIDE = plotting.SIDE
 COLUMNS = 8  # of a sheet of maps
 PRINTED = 5  # rows and columns up to which each number of a window is printed
 GAP, LABEL = 6, 6  # between digits and above them, in pixels of a digit
@@ -39,10 +39,10 @@ def sheet(
     """
     count, height, width = maps.shape
     columns = min(COLUMNS, count)
-    left, top = figures._places(count, columns, width + 1, height + 1)
-    tiles = figures._tiled(maps, columns, np.nan)
-    cells = figures._tiled(channels.astype(float).reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
-    strongest = figures._tiled(maps.max((1, 2)).reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
+    left, top = plotting.places(count, columns, width + 1, height + 1)
+    tiles = plotting.tiled(maps, columns, np.nan)
+    cells = plotting.tiled(channels.astype(float).reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
+    strongest = plotting.tiled(maps.max((1, 2)).reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
     sensor = Heatmap(  # nothing to see, but one place to click for each map: far fewer numbers than one for each pixel
         z=strongest,
         customdata=cells,
@@ -51,16 +51,16 @@ def sheet(
         dx=width + 1,
         y0=height / 2,
         dy=height + 1,
-        colorscale=figures._fading(colour, 0, 0),
+        colorscale=plotting.fading(colour, 0, 0),
         showscale=False,
         hovertemplate="Number %{text}: its highest is %{z:.2f}<extra></extra>",
     )
-    frames = figures._rectangles(left, top, left + width, top + height)
-    return figures._pictures(
+    frames = plotting.rectangles(left, top, left + width, top + height)
+    return plotting.pictures(
         [
-            _signed(tiles, colour, _strong(maps), colorbar=figures._bar(unit), hoverinfo="skip"),
-            figures._lines(frames, "rgba(128, 128, 128, 0.6)", 1),
-            figures._lines(frames[channels == chosen], CHOSEN, 4),
+            _signed(tiles, colour, _strong(maps), colorbar=plotting.bar(unit), hoverinfo="skip"),
+            plotting.lines(frames, "rgba(128, 128, 128, 0.6)", 1),
+            plotting.lines(frames[channels == chosen], CHOSEN, 4),
             sensor,
         ],
         title,
@@ -95,9 +95,9 @@ def enlarged(
             dx=scale,
             y0=scale / 2,
             dy=scale,
-            customdata=figures._numbered(*one.shape),
+            customdata=plotting.numbered(*one.shape),
             hovertemplate="Row %{customdata[0]}, column %{customdata[1]}: %{z:.3f}<extra></extra>",
-            colorbar=figures._bar(unit),
+            colorbar=plotting.bar(unit),
             showscale=one is maps[-1],
         )
         traces += [shown, _text([x + scale * one.shape[1] / 2], [-0.08 * high], [name])]
@@ -105,8 +105,8 @@ def enlarged(
     if pixel is not None:
         row, column = pixel
         corners = (start + scale * column, scale * row, start + scale * (column + 1), scale * (row + 1))
-        traces.append(figures._lines(figures._rectangles(*np.array(corners)[:, None]), CHOSEN, 4))
-    figure = figures._pictures(traces, title, "", x - high / 8, high)
+        traces.append(plotting.lines(plotting.rectangles(*np.array(corners)[:, None]), CHOSEN, 4))
+    figure = plotting.pictures(traces, title, "", x - high / 8, high)
     return figure.update_yaxes(range=[high + 0.02 * high, -0.16 * high])
 
 
@@ -122,7 +122,7 @@ def arithmetic(spelt: "PixelArithmetic", colour: str) -> Figure:
     ):
         traces.append(
             _signed(
-                figures._tiled(cells, 1, np.nan, right=0, below=above),
+                plotting.tiled(cells, 1, np.nan, right=0, below=above),
                 colour,
                 _strong(cells),
                 x0=place * apart + 0.5,
@@ -145,7 +145,7 @@ def arithmetic(spelt: "PixelArithmetic", colour: str) -> Figure:
         _text(np.full(count, 2 * apart + width * 1.4), middle, [f"→ {total}" for total in sums]),
     ]
     title, subtitle = "Window × filter = products → sum", "Colour: above zero · dark: below zero"
-    return figures._pictures(traces, title, subtitle, 2 * apart + width * 1.8, count * (height + above))
+    return plotting.pictures(traces, title, subtitle, 2 * apart + width * 1.8, count * (height + above))
 
 
 def evidence(
@@ -171,20 +171,20 @@ def evidence(
     width = SIDE + GAP
     picture = np.stack([*[digit // 2] * 3, np.full_like(digit, 255)], -1)  # darker, so that the colour shows
     overlay = Heatmap(
-        z=figures._tiled(heats, count, np.nan, right=GAP, below=0),
+        z=plotting.tiled(heats, count, np.nan, right=GAP, below=0),
         x0=0.5,
         y0=0.5,
-        customdata=figures._tiled(figures._numbered(*heats.shape), count, 0, right=GAP, below=0),
+        customdata=plotting.tiled(plotting.numbered(*heats.shape), count, 0, right=GAP, below=0),
         hovertemplate="Row %{customdata[1]}, column %{customdata[2]}: %{z:.3f}<extra></extra>",
         zmin=-most if signed else 0,
         zmax=most,
-        colorscale=_for_and_against() if signed else figures._fading(colour, 0, 0.9),
-        colorbar=figures._bar(unit),
+        colorscale=_for_and_against() if signed else plotting.fading(colour, 0, 0.9),
+        colorbar=plotting.bar(unit),
     )
-    pictures = figures._tiled(np.stack([picture] * count), count, 0, right=GAP, below=0)
-    figure = figures._pictures(
+    pictures = plotting.tiled(np.stack([picture] * count), count, 0, right=GAP, below=0)
+    figure = plotting.pictures(
         [
-            Image(source=figures._png(pictures), x0=0.5, y0=0.5, hoverinfo="skip"),
+            Image(source=plotting.png(pictures), x0=0.5, y0=0.5, hoverinfo="skip"),
             overlay,
             _text(np.arange(count) * width + SIDE / 2, [-LABEL / 2] * count, titles),
         ],
@@ -220,12 +220,12 @@ def distances(trained: Sequence[bool], moved: dict[int, float], colour: str) -> 
         marker={"color": [colour if learnt else FROZEN for learnt in trained]},
         hovertemplate="Convolution %{y}: %{text}<extra></extra>",
     )
-    return figures._figure(
+    return plotting.figure(
         [bars],
         "How far each layer has moved",
         "Change, as a share of what its filters were",
-        xaxis=figures._axis() | {"tickformat": "~%", "range": [0, 1.6 * max(max(shares), 0.01)], "fixedrange": True},
-        yaxis=figures._axis("Convolution") | {"tickvals": numbers, "autorange": "reversed", "fixedrange": True},
+        xaxis=plotting.axis() | {"tickformat": "~%", "range": [0, 1.6 * max(max(shares), 0.01)], "fixedrange": True},
+        yaxis=plotting.axis("Convolution") | {"tickvals": numbers, "autorange": "reversed", "fixedrange": True},
     )
 
 
@@ -240,7 +240,7 @@ def _strong(numbers: np.ndarray) -> float:
 
 
 def _for_and_against() -> list:
-    against, speaks = figures._fading(AGAINST, 0.95, 0), figures._fading(FOR, 0, 0.95)
+    against, speaks = plotting.fading(AGAINST, 0.95, 0), plotting.fading(FOR, 0, 0.95)
     return [[0, against[0][1]], [0.5, against[1][1]], [0.5, speaks[0][1]], [1, speaks[1][1]]]
 
 

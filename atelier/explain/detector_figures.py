@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as Picture
 from plotly.graph_objects import Figure, Heatmap, Image, Scatter
 
-from atelier import figures
+from atelier import figures, plotting
 from atelier.zoo import MODELS
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 KEPT, DROPPED, TRUE = MODELS["faster_rcnn"].colour, "#9AA0A6", "#56B4E9"
 SIZES = ("#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#FFFFFF")  # of anchors; Okabe and Ito's, for colour-blind people
-FAINT = figures._fading(KEPT, 0, 0.9)
-NOTHING = figures._fading("#000000", 0, 0)
+FAINT = plotting.fading(KEPT, 0, 0.9)
+NOTHING = plotting.fading("#000000", 0, 0)
 CUT = 28  # pixels of a sheet: height and width of a proposal cut out, and of its map of 7 x 7
 PLACE = CUT // 7
 CELL, ROW, COLUMNS = CUT + 2 * PLACE, 2 * CUT + 4 * PLACE, 6
@@ -37,11 +37,11 @@ def picture(picture: np.ndarray) -> Figure:
         zmin=0,
         zmax=255,
         colorscale=[[0, "#000000"], [1, "#FFFFFF"]],
-        colorbar=figures._bar("ink in a pixel", tickvals=[0, 128, 255]),
+        colorbar=plotting.bar("ink in a pixel", tickvals=[0, 128, 255]),
         hovertemplate="Row %{y}, column %{x}: %{z}<extra></extra>",
     )
     height, width = picture.shape
-    return figures._pictures([shown], f"{width} × {height} pixels", "One number each", width, height)
+    return plotting.pictures([shown], f"{width} × {height} pixels", "One number each", width, height)
 
 
 def channels(maps: np.ndarray, chosen: np.ndarray, columns: int, of: str = "") -> Figure:
@@ -53,22 +53,22 @@ def channels(maps: np.ndarray, chosen: np.ndarray, columns: int, of: str = "") -
         columns: of the sheet.
         of: whose features, for the title.
     """
-    tiles = figures._tiled(maps[chosen], columns, np.nan)
+    tiles = plotting.tiled(maps[chosen], columns, np.nan)
     numbers = np.broadcast_to(chosen[:, None, None] + 1, (len(chosen), *maps.shape[1:])).astype(np.int16)
     shown = Heatmap(
         z=tiles,
         x0=0.5,
         y0=0.5,
         zmin=0,
-        zmax=figures._strong(maps[chosen]) or 1.0,
-        customdata=figures._tiled(numbers, columns, 0),
+        zmax=plotting.strong(maps[chosen]) or 1.0,
+        customdata=plotting.tiled(numbers, columns, 0),
         colorscale="Viridis",
-        colorbar=figures._bar("how strongly it responds"),
+        colorbar=plotting.bar("how strongly it responds"),
         hovertemplate="Channel %{customdata}: %{z:.2f}<extra></extra>",
     )
     height, width = tiles.shape
     title = f"{of}{len(chosen)} of {len(maps)} channels"
-    return figures._pictures([shown], title, f"{maps.shape[2]} × {maps.shape[1]} places each", width, height)
+    return plotting.pictures([shown], title, f"{maps.shape[2]} × {maps.shape[1]} places each", width, height)
 
 
 # First stage: anchors, objectness, proposals -------------------------------------------------------------------------
@@ -80,9 +80,9 @@ def anchors(walk: "Walk", row: int, column: int) -> Figure:
     boxes, best = walk.anchors[row, column], walk.objectness[row, column].argmax()
     lines = []
     for number, (size, colour) in enumerate(zip(walk.anchor_sizes, SIZES, strict=False)):
-        of_size = figures._lines(figures._rectangles(*boxes[number :: len(walk.anchor_sizes)].T), colour, 2)
+        of_size = plotting.lines(plotting.rectangles(*boxes[number :: len(walk.anchor_sizes)].T), colour, 2)
         lines.append(of_size.update(name=f"{size:g} pixels", showlegend=True))
-    shifted = figures._lines(figures._rectangles(*walk.shifted[row, column, [best]].T), KEPT, 5)
+    shifted = plotting.lines(plotting.rectangles(*walk.shifted[row, column, [best]].T), KEPT, 5)
     marker = {"symbol": "cross", "size": 14, "color": "white", "line": {"width": 2, "color": "black"}}
     places = _places(walk, np.zeros(walk.objectness.shape[:2]), "Click to see its anchors", NOTHING, showscale=False)
     figure = _over(
@@ -109,7 +109,7 @@ def anchors(walk: "Walk", row: int, column: int) -> Figure:
 def anchor_scores(walk: "Walk", row: int, column: int) -> Figure:
     """The objectness of the anchors at one place: a column a size, a row a shape."""
     scores = walk.objectness[row, column].reshape(len(walk.anchor_shapes), -1)
-    return figures._figure(
+    return plotting.figure(
         _shares(scores, least=0),
         f"Surest: {scores.max():.1%}",
         "Percent: does it hold some digit?",
@@ -133,9 +133,9 @@ def objectness_by_anchor(walk: "Walk") -> Figure:
     """The same for each anchor alone: a column a size, a row a shape."""
     maps, columns = np.moveaxis(walk.objectness, -1, 0), len(walk.anchor_sizes)
     names = [f"{size:g} px, {shape:g} : 1" for shape in walk.anchor_shapes for size in walk.anchor_sizes]
-    tiles = figures._tiled(maps, columns, np.nan)
+    tiles = plotting.tiled(maps, columns, np.nan)
     numbers = np.broadcast_to(np.arange(len(maps))[:, None, None], maps.shape)
-    told = np.array([*names, ""])[figures._tiled(numbers, columns, len(maps))]
+    told = np.array([*names, ""])[plotting.tiled(numbers, columns, len(maps))]
     shown = Heatmap(
         z=tiles,
         x0=0.5,
@@ -149,7 +149,7 @@ def objectness_by_anchor(walk: "Walk") -> Figure:
     )
     height, width = tiles.shape
     sizes = ", ".join(f"{size:g}" for size in walk.anchor_sizes)
-    return figures._pictures([shown], "Each anchor alone", f"Columns: {sizes} pixels · lower is taller", width, height)
+    return plotting.pictures([shown], "Each anchor alone", f"Columns: {sizes} pixels · lower is taller", width, height)
 
 
 def candidates(walk: "Walk", most: int) -> Figure:
@@ -158,8 +158,8 @@ def candidates(walk: "Walk", most: int) -> Figure:
     return _over(
         walk.picture,
         [
-            figures._lines(figures._rectangles(*boxes[~kept].T), DROPPED, 1),
-            figures._lines(figures._rectangles(*boxes[kept].T), KEPT, 2),
+            plotting.lines(plotting.rectangles(*boxes[~kept].T), DROPPED, 1),
+            plotting.lines(plotting.rectangles(*boxes[kept].T), KEPT, 2),
             _dots(boxes, walk.candidates_objectness[:most], kept),
         ],
         f"Before: {len(boxes)} boxes",
@@ -173,7 +173,7 @@ def survivors(walk: "Walk", most: int) -> Figure:
     boxes, chances = walk.candidates[kept], walk.candidates_objectness[kept]
     return _over(
         walk.picture,
-        [figures._lines(figures._rectangles(*boxes.T), KEPT, 2), _dots(boxes, chances, np.ones(len(boxes), bool))],
+        [plotting.lines(plotting.rectangles(*boxes.T), KEPT, 2), _dots(boxes, chances, np.ones(len(boxes), bool))],
         f"After: {len(boxes)} boxes",
         "These are the proposals",
     )
@@ -205,8 +205,8 @@ def crops(walk: "Walk", chosen: int) -> Figure:
     cuts = [np.asarray(scene.resize((CUT, CUT), Picture.Resampling.BILINEAR, box=tuple(box))) for box in boxes]
     inked = np.stack([*[np.array(cuts)] * 3, np.full((len(cuts), CUT, CUT), 255, np.uint8)], -1)
     beneath = np.pad(maps, ((0, 0), (8, 0), (0, 0)), constant_values=np.nan)  # 8 places lower: a cut, and one between
-    left, top = figures._places(len(cuts), COLUMNS, CELL, ROW)
-    here = figures._rectangles(left - 1, top - 1, left + CUT + 1, top + 2 * CUT + PLACE + 1)
+    left, top = plotting.places(len(cuts), COLUMNS, CELL, ROW)
+    here = plotting.rectangles(left - 1, top - 1, left + CUT + 1, top + 2 * CUT + PLACE + 1)
     told = [
         f"Proposal {number}: {chance:.1%} some digit,<br>{right - x:.0f} × {bottom - y:.0f} pixels"
         for number, (chance, (x, y, right, bottom)) in enumerate(zip(chances, boxes, strict=True), start=1)
@@ -226,24 +226,24 @@ def crops(walk: "Walk", chosen: int) -> Figure:
         hovertemplate="%{text}<extra></extra>",
     )
     shown = Heatmap(
-        z=figures._tiled(beneath, COLUMNS, np.nan, right=2, below=3),
+        z=plotting.tiled(beneath, COLUMNS, np.nan, right=2, below=3),
         x0=PLACE / 2,
         dx=PLACE,
         y0=PLACE / 2,
         dy=PLACE,
         zmin=0,
-        zmax=figures._strong(maps) or 1.0,
+        zmax=plotting.strong(maps) or 1.0,
         colorscale="Viridis",
-        colorbar=figures._bar("mean of all channels"),
+        colorbar=plotting.bar("mean of all channels"),
         hoverinfo="skip",
     )
-    sheet = figures._tiled(inked, COLUMNS, 0, right=CELL - CUT, below=ROW - CUT)
+    sheet = plotting.tiled(inked, COLUMNS, 0, right=CELL - CUT, below=ROW - CUT)
     names = [f"<b>{number}</b> · {chance:.0%}" for number, chance in enumerate(chances, start=1)]
-    return figures._pictures(
+    return plotting.pictures(
         [
-            Image(source=figures._png(sheet), x0=0.5, y0=0.5, hoverinfo="skip"),
+            Image(source=plotting.png(sheet), x0=0.5, y0=0.5, hoverinfo="skip"),
             shown,
-            figures._lines(here[[chosen]], KEPT, 4),
+            plotting.lines(here[[chosen]], KEPT, 4),
             Scatter(x=left + CUT / 2, y=top + 2 * CUT + 10, text=names, mode="text", hoverinfo="skip"),
             sensor,
         ],
@@ -257,10 +257,10 @@ def crops(walk: "Walk", chosen: int) -> Figure:
 def classes(walk: "Walk", chosen: int) -> Figure:
     """What the second stage says of the surest proposals, a row each. A click comes with the proposal as `y`."""
     shares = np.roll(walk.probabilities[:SHOWN], -1, axis=1)  # "no digit" last
-    frame = figures._rectangles(*np.array([[-0.5], [chosen - 0.5], [10.5], [chosen + 0.5]]))
+    frame = plotting.rectangles(*np.array([[-0.5], [chosen - 0.5], [10.5], [chosen + 0.5]]))
     rows = _names("Proposal", [str(number) for number in range(1, len(shares) + 1)]) | {"autorange": "reversed"}
-    return figures._figure(
-        [*_shares(shares), figures._lines(frame, KEPT, 3)],
+    return plotting.figure(
+        [*_shares(shares), plotting.lines(frame, KEPT, 3)],
         f"The {len(shares)} surest proposals",
         "Percent: each row adds up to 100",
         xaxis=_names("Digit", [*map(str, range(10)), "none"]),
@@ -281,10 +281,10 @@ def refined(walk: "Walk", chosen: int) -> Figure:
     return _over(
         walk.picture,
         [
-            figures._lines(figures._rectangles(*before.T), DROPPED, 1).update(line_dash="dot"),
-            figures._lines(figures._rectangles(*after[kept].T), KEPT, 1),
-            figures._lines(figures._rectangles(*after[one].T), KEPT if kept[chosen] else DROPPED, 5),
-            figures._lines(figures._rectangles(*before[one].T), "#FFFFFF", 2).update(line_dash="dot"),
+            plotting.lines(plotting.rectangles(*before.T), DROPPED, 1).update(line_dash="dot"),
+            plotting.lines(plotting.rectangles(*after[kept].T), KEPT, 1),
+            plotting.lines(plotting.rectangles(*after[one].T), KEPT if kept[chosen] else DROPPED, 5),
+            plotting.lines(plotting.rectangles(*before[one].T), "#FFFFFF", 2).update(line_dash="dot"),
         ],
         f"Proposal {chosen + 1}: {said}",
         "Dotted: as proposed · thick: as refined",
@@ -302,8 +302,8 @@ def final(scene: np.ndarray, decision: "Decision", true: np.ndarray) -> Figure:
     found, boxes = decision.found, decision.likely.boxes
     dropped = boxes[~np.isin(np.arange(len(boxes)), decision.kept)]
     figure = figures.boxes(scene, found.boxes, found.labels, found.scores, KEPT)
-    grey = figures._lines(figures._rectangles(*dropped.T), DROPPED, 1)
-    blue = figures._lines(figures._rectangles(*np.reshape(true, (-1, 4)).T), TRUE, 3).update(line_dash="dash")
+    grey = plotting.lines(plotting.rectangles(*dropped.T), DROPPED, 1)
+    blue = plotting.lines(plotting.rectangles(*np.reshape(true, (-1, 4)).T), TRUE, 3).update(line_dash="dash")
     return figure.add_traces([grey, blue])
 
 
@@ -322,19 +322,19 @@ def strip(walk: "Walk", decision: "Decision", row: int, column: int, names: list
     """
     (height, width), gap, line = walk.picture.shape, 10, 24  # pixels between steps, and for a line of text above each
     right, bottom = 4 * (width + gap) - gap, 2 * (height + line)
-    left, top = figures._places(8, 4, width + gap, height + line)
+    left, top = plotting.places(8, 4, width + gap, height + line)
     at = list(zip(left, top + line, strict=True))
     pictures = np.repeat(walk.picture[None, ..., None] // 2, 8, 0)
     pictures[[0, 7]] *= 2
     opaque = np.concatenate([pictures] * 3 + [np.full_like(pictures, 255)], -1)
-    sheet = figures._png(figures._tiled(opaque, 4, 0, gap, line))
+    sheet = plotting.png(plotting.tiled(opaque, 4, 0, gap, line))
     features = walk.features[walk.features.std((1, 2)).argmax()]
     columns = max(1, round(2 * width / height))
-    crops = figures._tiled(walk.crops[: 2 * columns].mean(1), columns, np.nan)
+    crops = plotting.tiled(walk.crops[: 2 * columns].mean(1), columns, np.nan)
     classes = walk.probabilities.argmax(1)
     read = walk.refined[np.arange(len(classes)), classes][classes > 0]
     in_picture = np.array([width / walk.scene_size[1], height / walk.scene_size[0]] * 2)
-    figure = figures._pictures(
+    figure = plotting.pictures(
         [
             Image(source=sheet, x0=0.5, y0=line + 0.5, hoverinfo="skip"),
             _small_map(at[1], walk.picture.shape, features, colorscale="Viridis"),
@@ -364,7 +364,7 @@ def strip(walk: "Walk", decision: "Decision", row: int, column: int, names: list
 
 def _small_boxes(at: tuple[int, int], boxes: np.ndarray, width: int, colour: str = KEPT) -> Scatter:
     """Boxes of a picture whose left upper corner is there."""
-    return figures._lines(figures._rectangles(*(boxes + np.array([*at, *at])).T), colour, width)
+    return plotting.lines(plotting.rectangles(*(boxes + np.array([*at, *at])).T), colour, width)
 
 
 def _small_map(at: tuple[int, int], shape: tuple[int, int], values: np.ndarray, **scale: Any) -> Heatmap:
@@ -391,7 +391,7 @@ def sliding(picture: np.ndarray, slide: "Slide") -> Figure:
         text=slide.labels,
         texttemplate="%{text}",
         textfont={"color": "white"},
-        colorscale=figures._fading(MODELS["cnn"].colour, 0, 0.9),
+        colorscale=plotting.fading(MODELS["cnn"].colour, 0, 0.9),
         colorbar=_percent("how sure it is"),
         hovertemplate="A %{text}, %{z:.0%} sure<extra></extra>",
     )
@@ -407,8 +407,8 @@ def sliding(picture: np.ndarray, slide: "Slide") -> Figure:
 def _over(picture: np.ndarray, traces: list, title: str, subtitle: str) -> Figure:
     """Traces over a picture, which is darkened so that they show."""
     height, width = picture.shape
-    dark = Image(source=figures._png(picture // 2), x0=0.5, y0=0.5, hoverinfo="skip")
-    return figures._pictures([dark, *traces], title, subtitle, width, height)
+    dark = Image(source=plotting.png(picture // 2), x0=0.5, y0=0.5, hoverinfo="skip")
+    return plotting.pictures([dark, *traces], title, subtitle, width, height)
 
 
 def _places(walk: "Walk", values: np.ndarray, told: str, colours: list, **scale: Any) -> Heatmap:
@@ -447,8 +447,8 @@ def _shares(shares: np.ndarray, least: float = 0.01) -> list:
 
 def _names(title: str, names: list[str]) -> dict[str, Any]:
     ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.5, len(names) - 0.5]}
-    return figures._axis(title) | ticks | {"fixedrange": True, "showgrid": False}
+    return plotting.axis(title) | ticks | {"fixedrange": True, "showgrid": False}
 
 
 def _percent(title: str) -> dict[str, Any]:
-    return figures._bar(title, tickformat=".0%", tickvals=[0, 0.5, 1])
+    return plotting.bar(title, tickformat=".0%", tickvals=[0, 0.5, 1])

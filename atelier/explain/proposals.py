@@ -28,9 +28,9 @@ from PIL import Image
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms, clip_boxes_to_image, nms, remove_small_boxes
 
-from atelier.classifier import Classifier, Detections
+from atelier.classifier import Classifier, Detections, scaled
 from atelier.data.drawing import SIZE
-from atelier.models.faster_rcnn import LONG_SIDE, OVERLAP, SHORT_SIDE, STRIDE, FasterRCNN
+from atelier.models.faster_rcnn import OVERLAP, STRIDE, FasterRCNN
 
 SMALLEST = 1e-2  # pixels: torchvision drops refined boxes that are flatter,
 MOST = 100  # and all but so many of the surest
@@ -72,14 +72,6 @@ class Walk:
     def proposals_objectness(self) -> np.ndarray:
         """`float32[R]`."""
         return self.candidates_objectness[self.kept]
-
-
-def scaled(scene: np.ndarray) -> np.ndarray:
-    """A scene `uint8[H, W]` as `Classifier.detect` scales it: its shorter side SHORT_SIDE pixels, unless it is long."""
-    height, width = scene.shape
-    scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
-    size = (max(round(width * scale), 8), max(round(height * scale), 8))
-    return np.asarray(Image.fromarray(scene).resize(size, Image.Resampling.BILINEAR))
 
 
 @torch.inference_mode()

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from plotly.graph_objects import Bar, Figure, Heatmap, Image, Scatter
 
-from atelier import figures
+from atelier import plotting
 from atelier.zoo import MODELS
 
-SIDE, TEXT = figures.SIDE, figures.TEXT
+SIDE, TEXT = plotting.SIDE, plotting.TEXT
 COLOUR = MODELS["vit"].colour
 GREY = "#7A8794"  # can be seen on light and dark
 PITCH = SIDE + 4  # from one small picture to the next, in pixels of the digit
@@ -27,7 +27,7 @@ TOLD = 0.05  # probability from which a line is labelled
 def patches(digit: np.ndarray, size: int) -> Figure:
     """A digit `uint8[28, 28]` cut into numbered squares of `size` pixels."""
     side = SIDE // size
-    left, top = figures._places(side**2, side, size, size)
+    left, top = plotting.places(side**2, side, size, size)
     numbers = Scatter(
         x=left + size / 2,
         y=top + size / 2,
@@ -36,8 +36,8 @@ def patches(digit: np.ndarray, size: int) -> Figure:
         textfont={"color": "white", "size": min(TEXT, 130 // side)},
         hoverinfo="skip",
     )
-    cuts = figures._lines(figures._rectangles(left, top, left + size, top + size), GREY, 1)
-    return figures._pictures(
+    cuts = plotting.lines(plotting.rectangles(left, top, left + size, top + size), GREY, 1)
+    return plotting.pictures(
         [_digit(digit), cuts, numbers],
         f"Cut into {side**2} patches",
         f"Each of {size} × {size} pixels, numbered as one reads",
@@ -54,7 +54,7 @@ def vectors(values: np.ndarray, of: str, first: int, title: str, subtitle: str) 
         of: what a row is, such as "Patch".
         first: number of the first row.
     """
-    most = figures._strong(np.abs(values)) or 1.0
+    most = plotting.strong(np.abs(values)) or 1.0
     shown = Heatmap(
         z=values,
         x0=1,
@@ -62,17 +62,17 @@ def vectors(values: np.ndarray, of: str, first: int, title: str, subtitle: str) 
         zmin=-most,
         zmax=most,
         colorscale=[[0, "#1B1B1B"], [0.5, "#F4F4F4"], [1, COLOUR]],
-        colorbar=figures._bar("value"),
+        colorbar=plotting.bar("value"),
         hovertemplate=f"{of} %{{y}}, number %{{x}}: %{{z:.2f}}<extra></extra>",
     )
     still = {"fixedrange": True, "showgrid": False}
     rows = {"range": [first + len(values) - 0.5, first - 0.5], "tickformat": "d"}
-    return figures._figure(
+    return plotting.figure(
         [shown],
         title,
         subtitle,
         xaxis=still | {"visible": False},
-        yaxis=figures._axis(of) | still | rows,
+        yaxis=plotting.axis(of) | still | rows,
         dragmode=False,
     )
 
@@ -85,7 +85,7 @@ def collected(digit: np.ndarray, maps: np.ndarray) -> Figure:
         maps: `float[blocks, g, g]`, shares of its attention.
     """
     columns = math.ceil(math.sqrt(len(maps)))
-    left, top = figures._places(len(maps), columns, PITCH, PITCH)
+    left, top = plotting.places(len(maps), columns, PITCH, PITCH)
     told = "Block %{customdata[0]}, patch in row %{customdata[1]}, column %{customdata[2]}:<br>%{z:.1f}%<extra></extra>"
     names = Scatter(
         x=left + 1,
@@ -96,8 +96,8 @@ def collected(digit: np.ndarray, maps: np.ndarray) -> Figure:
         textfont={"color": "white", "size": TEXT},
         hoverinfo="skip",
     )
-    return figures._pictures(
-        [*_laid_over(digit, maps, columns, figures._numbered(*maps.shape), told), names],
+    return plotting.pictures(
+        [*_laid_over(digit, maps, columns, plotting.numbered(*maps.shape), told), names],
         "It looks, block by block",
         "Colour: patches from which the class token collects",
         columns * PITCH,
@@ -118,12 +118,12 @@ def logits(logits: np.ndarray) -> Figure:
         cliponaxis=False,
         hovertemplate="Logit of %{x}: %{y:.2f}<extra></extra>",
     )
-    return figures._figure(
+    return plotting.figure(
         [bars],
         "The head gives ten scores",
         f"Called logits: the highest is the answer, {answer}",
-        xaxis=figures._axis("Digit") | {"dtick": 1, "fixedrange": True},
-        yaxis=figures._axis("Logit") | {"fixedrange": True},
+        xaxis=plotting.axis("Digit") | {"dtick": 1, "fixedrange": True},
+        yaxis=plotting.axis("Logit") | {"fixedrange": True},
         dragmode=False,
     )
 
@@ -148,15 +148,15 @@ def heads(digit: np.ndarray, maps: np.ndarray, token: int, chosen: tuple[int, in
     A click comes with layer, head, row and column, counted from 1, as `customdata`.
     """
     layers, columns, side = maps.shape[:3]
-    numbered = figures._numbered(*maps.shape).reshape(-1, side, side, 4)
+    numbered = plotting.numbered(*maps.shape).reshape(-1, side, side, 4)
     told = (
         "Layer %{customdata[0]}, head %{customdata[1]}<br>Patch in row %{customdata[2]}, column %{customdata[3]}: "
         "%{z:.1f}%<br>All tokens together: 100%<extra></extra>"
     )
     left, top = PITCH * (chosen[1] - 1), PITCH * (chosen[0] - 1)
     corners = np.array([left - 1.5]), np.array([top - 1.5]), np.array([left + SIDE + 1.5]), np.array([top + SIDE + 1.5])
-    frame = figures._lines(figures._rectangles(*corners), COLOUR, 4)
-    return figures._figure(
+    frame = plotting.lines(plotting.rectangles(*corners), COLOUR, 4)
+    return plotting.figure(
         [*_laid_over(digit, maps.reshape(-1, side, side), columns, numbered, told), frame],
         f"Where {named(token)} looks",
         f"{layers} layers × {columns} heads · click one to enlarge it",
@@ -184,7 +184,7 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
     scale = {
         "zmin": 0,
         "zmax": 100 * float(maps.max()) or 1.0,
-        "colorscale": figures._fading(COLOUR, 0, 0.9),
+        "colorscale": plotting.fading(COLOUR, 0, 0.9),
         "hovertemplate": f"%{{text}}: %{{z:.1f}}% of the attention of {named(token)}<br>"
         f"All {len(row)} tokens together: {row.sum():.0%}<extra></extra>",
     }
@@ -196,7 +196,7 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
         dy=size,
         customdata=numbers,
         text=[[f"Patch {number}" for number in line] for line in numbers],
-        colorbar=figures._bar("share of its attention", ticksuffix="%"),
+        colorbar=plotting.bar("share of its attention", ticksuffix="%"),
         **scale,
     )
     aside = Heatmap(
@@ -210,11 +210,11 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
         textposition="bottom center",
         hoverinfo="skip",
     )
-    left, top = figures._places(len(row) - 1, side, size, size)
+    left, top = plotting.places(len(row) - 1, side, size, size)
     squares = np.vstack([[2, 11, 8, 17], np.stack([left + ASIDE, top, left + ASIDE + size, top + size], axis=1)])
-    looker = figures._lines(figures._rectangles(*squares[[token]].T), COLOUR, 5)
-    outline = figures._lines(figures._rectangles(*squares[[0]].T), GREY, 1)
-    return figures._pictures(
+    looker = plotting.lines(plotting.rectangles(*squares[[token]].T), COLOUR, 5)
+    outline = plotting.lines(plotting.rectangles(*squares[[0]].T), GREY, 1)
+    return plotting.pictures(
         [_digit(digit, ASIDE), over, aside, outline, looker, share],
         f"Layer {layer}, head {head}",
         f"Framed: {named(token)} · click a patch to look from it",
@@ -231,7 +231,7 @@ def rollout(digit: np.ndarray, rolled: np.ndarray) -> Figure:
         "Rollout: what reaches the answer",
         "The stronger the colour, the more gets through",
         "%{z:.1f}% of what reaches the class token",
-        figures._bar("share of the class token", ticksuffix="%"),
+        plotting.bar("share of the class token", ticksuffix="%"),
     )
 
 
@@ -243,7 +243,7 @@ def gradient_rollout(digit: np.ndarray, pulled: np.ndarray, target: int) -> Figu
         f"Gradient rollout: why {target}?",
         f"The stronger the colour, the more it speaks for {target}",
         f"%{{z:.1f}}% of all that speaks for {target}",
-        figures._bar(f"share of what speaks for {target}", ticksuffix="%"),
+        plotting.bar(f"share of what speaks for {target}", ticksuffix="%"),
     )
 
 
@@ -274,12 +274,12 @@ def lens(probabilities: np.ndarray) -> Figure:
         )
         for digit, shares in enumerate(probabilities.T)
     ]
-    return figures._figure(
+    return plotting.figure(
         lines,
         "The answer takes shape",
         f"One line for each digit; bold: the final answer, {answer}",
-        xaxis=figures._axis("Blocks passed") | {"tickformat": "d", "fixedrange": True, "range": _room(0, blocks[-1])},
-        yaxis=figures._axis("Probability") | {"tickformat": "~%", "range": [-0.02, 1.05], "fixedrange": True},
+        xaxis=plotting.axis("Blocks passed") | {"tickformat": "d", "fixedrange": True, "range": _room(0, blocks[-1])},
+        yaxis=plotting.axis("Probability") | {"tickformat": "~%", "range": [-0.02, 1.05], "fixedrange": True},
         hovermode="x unified",
         dragmode=False,
     )
@@ -293,7 +293,7 @@ def distances(distances: np.ndarray, everywhere: float) -> Figure:
         everywhere: the distance of a head that looks at all patches alike.
     """
     layers, heads = distances.shape
-    layer, head = figures._numbered(layers, heads).reshape(-1, 2).T
+    layer, head = plotting.numbered(layers, heads).reshape(-1, 2).T
     dots = Scatter(
         x=layer,
         y=distances.ravel(),
@@ -309,12 +309,12 @@ def distances(distances: np.ndarray, everywhere: float) -> Figure:
         line={"color": GREY, "dash": "dash", "width": 2},
         hovertemplate=f"Everywhere alike: {everywhere:.1f} pixels<extra></extra>",
     )
-    return figures._figure(
+    return plotting.figure(
         [uniform, dots],
         "Mean attention distance",
         "A dot: a head · dashed: looks everywhere alike",
-        xaxis=figures._axis("Layer") | {"tickformat": "d", "fixedrange": True, "range": _room(1, layers)},
-        yaxis=figures._axis("Pixels") | {"rangemode": "tozero", "fixedrange": True},
+        xaxis=plotting.axis("Layer") | {"tickformat": "d", "fixedrange": True, "range": _room(1, layers)},
+        yaxis=plotting.axis("Pixels") | {"rangemode": "tozero", "fixedrange": True},
         dragmode=False,
     )
 
@@ -324,7 +324,7 @@ def distances(distances: np.ndarray, everywhere: float) -> Figure:
 
 def _digit(digit: np.ndarray, left: float = 0.0) -> Image:
     """Darker, so that what lies over it shows."""
-    return Image(source=figures._png(digit // 2), x0=left + 0.5, y0=0.5, hoverinfo="skip")
+    return Image(source=plotting.png(digit // 2), x0=left + 0.5, y0=0.5, hoverinfo="skip")
 
 
 def _laid_over(digit: np.ndarray, maps: np.ndarray, columns: int, numbered: np.ndarray, told: str) -> list:
@@ -332,22 +332,22 @@ def _laid_over(digit: np.ndarray, maps: np.ndarray, columns: int, numbered: np.n
     count, side = maps.shape[:2]
     across, down = columns, math.ceil(count / columns)
     inked = np.stack([*[digit // 2] * 3, np.full_like(digit, 255)], -1)
-    sheet = figures._tiled(np.repeat(inked[None], count, axis=0), columns, 0, right=PITCH - SIDE, below=PITCH - SIDE)
-    shares = figures._tiled(100 * maps, columns, np.nan)
+    sheet = plotting.tiled(np.repeat(inked[None], count, axis=0), columns, 0, right=PITCH - SIDE, below=PITCH - SIDE)
+    shares = plotting.tiled(100 * maps, columns, np.nan)
     x, y = ((PITCH * np.arange(n)[:, None] + np.linspace(0, SIDE, side + 1)).ravel() for n in (across, down))
     over = Heatmap(
         z=shares[:-1, :-1],  # without the last gaps
         x=x,  # edges of patches and of the gaps between digits
         y=y,
-        customdata=figures._tiled(numbered, columns, 0)[:-1, :-1],
+        customdata=plotting.tiled(numbered, columns, 0)[:-1, :-1],
         hovertemplate=told,
         hoverongaps=False,
         zmin=0,
-        zmax=100 * figures._strong(maps) or 1.0,
-        colorscale=figures._fading(COLOUR, 0, 0.9),
-        colorbar=figures._bar("share of its attention", ticksuffix="%"),
+        zmax=100 * plotting.strong(maps) or 1.0,
+        colorscale=plotting.fading(COLOUR, 0, 0.9),
+        colorbar=plotting.bar("share of its attention", ticksuffix="%"),
     )
-    return [Image(source=figures._png(sheet), x0=0.5, y0=0.5, hoverinfo="skip"), over]
+    return [Image(source=plotting.png(sheet), x0=0.5, y0=0.5, hoverinfo="skip"), over]
 
 
 def _large(digit: np.ndarray, values: np.ndarray, title: str, subtitle: str, told: str, legend: dict) -> Figure:
@@ -363,17 +363,17 @@ def _large(digit: np.ndarray, values: np.ndarray, title: str, subtitle: str, tol
         hovertemplate=f"Patch %{{customdata}}: {told}<extra></extra>",
         zmin=0,
         zmax=float(values.max()) or 1.0,
-        colorscale=figures._fading(COLOUR, 0, 0.9),
+        colorscale=plotting.fading(COLOUR, 0, 0.9),
         colorbar=legend,
     )
-    return figures._pictures([_digit(digit), over], title, subtitle, SIDE, SIDE)
+    return plotting.pictures([_digit(digit), over], title, subtitle, SIDE, SIDE)
 
 
 def _counted(title: str, count: int) -> dict[str, Any]:
     """An axis on which small pictures are counted from 1."""
     ticks = {"tickvals": PITCH * np.arange(count) + SIDE / 2, "ticktext": list(range(1, count + 1))}
     still = {"fixedrange": True, "showgrid": False, "constrain": "domain"}
-    return figures._axis(title) | ticks | still
+    return plotting.axis(title) | ticks | still
 
 
 def _room(first: int, last: int) -> list[float]:
