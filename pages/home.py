@@ -17,6 +17,8 @@ with st.container(horizontal=True):
         st.switch_page("pages/draw.py")
     if st.button("Watch one learn", icon=":material/model_training:"):
         st.switch_page("pages/train.py")
+    if st.button("Look inside", icon=":material/visibility:"):
+        st.switch_page("pages/inside.py")
 
 st.header("The networks")
 with st.grid("auto", min_column_width=300):

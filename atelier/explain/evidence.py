@@ -37,12 +37,12 @@ def evidence(classifier: Classifier, digit: np.ndarray, target: int) -> Evidence
     if isinstance(classifier.network, ViT):
         rolled = attention.gradient_rollout(classifier, digit, target)
         patch = SIDE // len(rolled)
-        return Evidence(_normalised(np.kron(rolled, np.ones((patch, patch)))), "Patches that spoke for it")
+        return Evidence(_normalised(np.kron(rolled, np.ones((patch, patch)))), "shown by patches")
     layer = gradcam.default_layer(classifier)
     heat = gradcam.grad_cam(classifier, digit, target, layer)
     if heat.any():
-        return Evidence(_normalised(gradcam.enlarged(heat, layer)), "Strokes that spoke for it")
-    return Evidence(_normalised(gradcam.integrated_gradients(classifier, digit, target)), "Pixels that spoke for it")
+        return Evidence(_normalised(gradcam.enlarged(heat, layer)), "shown by strokes")
+    return Evidence(_normalised(gradcam.integrated_gradients(classifier, digit, target)), "shown by pixels")
 
 
 def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Evidence:
@@ -58,7 +58,7 @@ def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Eviden
     across, down = (left <= centres) & (centres < right), (top <= centres) & (centres < bottom)  # (R, 28) each
     heat = np.einsum("r,ry,rx->yx", votes, down, across)
     box = tuple((scale * boxes[best, 1 + target]).tolist())
-    return Evidence(_normalised(heat), "Boxes that said so", box)
+    return Evidence(_normalised(heat), "shown by boxes", box)
 
 
 def _normalised(heat: np.ndarray) -> np.ndarray:
