@@ -39,7 +39,7 @@ OVERLAP = 0.3  # intersection over union from which two boxes hold the same digi
 @dataclass(frozen=True)
 class FasterRCNNConfig:
     channels: int = 64  # features at each place of the map
-    hidden: int = 256  # width of the box head
+    hidden: int = 128  # width of the box head
     anchor_sizes: tuple[float, ...] = (20.0, 36.0, 60.0)  # pixels, square roots of the anchors' areas
     anchor_shapes: tuple[float, ...] = (1.2, 2.0, 4.0)  # height to width: a 1 is tall and thin
 
