@@ -15,11 +15,12 @@ from atelier.data.glyphs import GlyphError
 from atelier.data.mnist import DamagedDataError
 from atelier.data.photo import PhotoError, read_digit
 from atelier.training.events import Event, Preparation
-from atelier.training.jobs import Asked, attended, be_polite, queue_up
+from atelier.training.jobs import queue_up
 from atelier.training.queue import turn
 from atelier.training.recipe import PRECISIONS, RecipeError
 from atelier.training.runs import RUNS, Run, RunError, read_recipe
 from atelier.training.tensorboard import check_installed, logged
+from atelier.training.worker import Asked, attended, be_polite
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -196,7 +197,7 @@ def show_progress(events: Iterator[Event | Preparation], epochs: int, writes: bo
     with tqdm(total=epochs, unit="epoch", disable=None if writes else True, bar_format=PROGRESS) as bar:
         for event in events:
             if isinstance(event, Preparation):
-                bar.set_postfix_str(f"frozen features: {event.done:,} of {event.of:,} digits")
+                bar.set_postfix_str(str(event))
                 continue
             bar.update(event.epoch - bar.n)
             bar.set_postfix_str(f"{event.split} loss {event.loss:.3f}, accuracy {event.accuracy:.2%}")

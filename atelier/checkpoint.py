@@ -41,7 +41,7 @@ def save(path: Path, tensors: dict[str, "Tensor"], card: dict[str, Any]) -> None
         save_file(tensors, unfinished, metadata={"card": text})
         os.replace(unfinished, path)
     except SafetensorError as error:  # hides the system's error in its text
-        number = re.search(r"os error (\d+)", str(error))
+        number = re.search(r"(?:os error|code:) (\d+)", str(error))  # as newer versions of safetensors write, and older
         raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from None
     finally:
         unfinished.unlink(missing_ok=True)

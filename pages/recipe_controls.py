@@ -151,7 +151,7 @@ def own(model: str) -> None:
             "size_backbone",
             "Backbone",
             "Where its convolutions have learnt to see: on letters (glyphs, shipped), on photographs (imagenet, "
-            "hundreds of megabytes, downloaded once), or nowhere (none: random).",
+            "hundreds of megabytes, downloaded once as a run begins), or nowhere (none: random).",
             ("glyphs", "imagenet", "none"),
         )
         number(

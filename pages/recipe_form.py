@@ -175,7 +175,7 @@ def answer(beside: DeltaGenerator) -> None:
         refusal = str(error)
     starting = state.starting
     if starting.asked or starting.busy or starting.started:
-        with st.spinner("Checks the recipe, and fetches what it builds on …"):
+        with st.spinner("Checks the recipe …"):
             if starting.asked:
                 start([] if refusal else asked, starting)
             while starting.busy:  # in a script that has been overtaken by this one

@@ -10,12 +10,12 @@ import streamlit as st
 from plotly.graph_objects import Figure
 
 from atelier import MODELS, figures
-from atelier.training import jobs, overview
+from atelier.training import history, jobs, overview, watched
 from atelier.training.overview import Summary
 from atelier.training.runs import RunError
 from pages import shared
 from pages.live import live_figure
-from pages.recipe_form import duplicate, plain
+from pages.recipe_form import plain
 
 TICK = 0.5  # seconds between two looks at a run that goes on,
 IDLE = 5.0  # and at a folder in which none does: somebody else may start one
@@ -48,60 +48,57 @@ def attempt(what: Callable[[], None], done: str = "") -> None:
 
 
 def buttons(run: Summary, found: list[Summary]) -> None:
-    """What can be done with the run that is looked at; what cannot be done in its state is disabled."""
-    steer = run.active and bool(run.model)
-    pause, stop = (partial(jobs.ask, what=what) for what in ("pause", "stop"))
-    in_use = shared.chosen(run.model) if run.model else None
+    """What can be done in its state with the run that is looked at; at 1280 pixels, never more than fits in a row."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        for label, icon, possible, told, what in (
-            ("Pause", "pause", steer, "Keeps everything and frees the device for others.", pause),
-            ("Resume", "resume", run.resumable, "Goes on as if nothing had happened.", jobs.resume),
-            ("Stop", "stop", steer, "Ends it. What it has learnt so far is kept.", stop),
-        ):
-            st.button(
-                label,
-                icon=f":material/{icon}:",
-                disabled=not possible,
-                help=told,
-                on_click=attempt,
-                args=(partial(what, run.run),),
-            )
-        st.button(
-            "Duplicate with changes",
-            icon=":material/content_copy:",
-            disabled=not (run.model and run.recipe),
-            help="Fills the form on top with this run's recipe and device.",
-            on_click=duplicate,
-            args=(run,),
-        )
-        if in_use == run.id:
-            st.badge("In use on every page", icon=":material/check:", color="green")
-        else:
-            st.button(
-                "Use this one",
-                icon=":material/check_circle:",
-                disabled=not run.usable,
-                help=f"Draw and every other page use it as their {run.network}. It needs one finished epoch.",
-                on_click=shared.use_run,
-                args=(run.id, run.model),
-            )
-        if in_use:
-            st.button(
-                f"Back to the shipped {run.network}",
-                icon=":material/restart_alt:",
-                help=f"Every page uses the shipped {run.network} again.",
-                on_click=shared.use_shipped,
-                args=(run.model,),
-            )
+        if run.model:
+            steer(run)
+            use(run)
         other = next((other for other in found if other.state == "running"), None)
         if other and not run.active:
             st.button(
-                f"Watch {plain(other.name)}",
+                "Watch the running one",
                 icon=":material/visibility:",
-                help="It is being trained right now.",
+                help=f"{plain(other.name)} is being trained right now.",
                 on_click=state.update,
                 kwargs={"run": other.id},
             )
+
+
+def steer(run: Summary) -> None:
+    """Pause and stop a run that goes on, resume one that does not."""
+    pause, stop = (partial(jobs.ask, what=what) for what in ("pause", "stop"))
+    for label, icon, possible, told, what in (
+        ("Pause", "pause", run.active, "Keeps everything and frees the device for others.", pause),
+        ("Resume", "resume", run.resumable, "Goes on as if nothing had happened.", jobs.resume),
+        ("Stop", "stop", run.active, "Ends it. What it has learnt so far is kept.", stop),
+    ):
+        if possible:
+            icon = f":material/{icon}:"
+            st.button(label, icon=icon, help=told, on_click=attempt, args=(partial(what, run.run),))
+
+
+def use(run: Summary) -> None:
+    """Make the run the network that every page uses, or the shipped one again."""
+    in_use = shared.chosen(run.model)
+    if in_use == run.id:
+        st.badge("In use on every page", icon=":material/check:", color="green")
+    else:
+        st.button(
+            "Use this one",
+            icon=":material/check_circle:",
+            disabled=not run.usable,
+            help=f"Draw and every other page use it as their {run.network}. It needs one finished epoch.",
+            on_click=shared.use_run,
+            args=(run.id, run.model),
+        )
+    if in_use:
+        st.button(
+            "Back to the shipped one",
+            icon=":material/restart_alt:",
+            help=f"Every page uses the shipped {run.network} again.",
+            on_click=shared.use_shipped,
+            args=(run.model,),
+        )
 
 
 def view(run: Summary, found: list[Summary], seen: dict[str, tuple], folder: Path) -> None:
@@ -116,12 +113,12 @@ def view(run: Summary, found: list[Summary], seen: dict[str, tuple], folder: Pat
     if overview.signs(folder) != seen:
         st.rerun()
     now, reason = overview.status(run.run)
-    told = overview.history(run.run)
+    told = history.read(run.run)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         state_line(run, now, reason)
-        at = overview.progress(told.events, run.recipe) if run.recipe else None
+        at = history.progress(told.events, run.recipe) if run.recipe else None
         if at and (run.active or len(told.events)):
-            progress_bar(at, run.recipe.epochs, now)
+            progress_bar(run, at, now)
     if run.problem:
         st.warning(plain(run.problem))
     if at and len(told.events):
@@ -132,7 +129,7 @@ def view(run: Summary, found: list[Summary], seen: dict[str, tuple], folder: Pat
 
 
 def state_line(run: Summary, now: str, reason: str) -> None:
-    asked = overview.requested(run.run) if now in overview.ACTIVE else ""
+    asked = run.run.requested() if now in overview.ACTIVE else ""
     told = {"pause": "Pauses after this step.", "stop": "Stops after this step."}.get(asked)
     if not told:
         told = reason if now == "queued" and reason else f"{reason} {WHAT_NOW.get(now, '')}"
@@ -141,15 +138,18 @@ def state_line(run: Summary, now: str, reason: str) -> None:
         st.html(f'<span class="network" style="border-color: {colour}">{now}</span>&ensp;{escape(told)}')
 
 
-def progress_bar(at: overview.Progress, epochs: int, now: str) -> None:
+def progress_bar(run: Summary, at: history.Progress, now: str) -> None:
+    """How far it is; before its first step, how far with what it prepares."""
+    prepared = overview.prepared(run.run) if now == "running" and at.step == 0 else None
     with st.container(key="run_progress", width="stretch"):
-        st.progress(
-            1.0 if now == "done" else at.share,
-            f"Epoch {at.epoch:.1f} of {epochs} · step {at.step:,} of {at.steps:,}",
-        )
+        if prepared is not None:
+            st.progress(prepared, f"Preparing: {prepared:.0%}")
+        else:
+            told = f"Epoch {at.epoch:.1f} of {run.recipe.epochs} · step {at.step:,} of {at.steps:,}"
+            st.progress(1.0 if now == "done" else at.share, told)
 
 
-def numbers(at: overview.Progress, events: pd.DataFrame, now: str) -> None:
+def numbers(at: history.Progress, events: pd.DataFrame, now: str) -> None:
     """How it does, how fast, and for how long."""
     last = {split: rows.iloc[-1] for split, rows in events.groupby("split")}
     shown = {title: f"{last[split].accuracy:.2%}" for split, title in ACCURACIES.items() if split in last}
@@ -192,7 +192,7 @@ def curves(run: Summary, found: list[Summary]) -> None:
             width=420,
         )
     shown = [run, *map(others.get, state.compare)]
-    lines = tuple((str(one.run.folder), one.name, overview.stamp(one.run, "metrics.jsonl")) for one in shown)
+    lines = tuple((str(one.run.folder), one.name, one.run.stamp("metrics.jsonl")) for one in shown)
 
     def figure(value: str, log: bool = False) -> str:
         return drawn((value, lines, over, log), lambda: figures.curves(overview.curves(shown), value, over, log))
@@ -208,8 +208,8 @@ def curves(run: Summary, found: list[Summary]) -> None:
 
 def panels(run: Summary) -> None:
     """What the network says and sees at this moment."""
-    colour, since = MODELS[run.model].colour, overview.stamp(run.run, "watch.npz")
-    seen = overview.watched(run.run)
+    colour, since = MODELS[run.model].colour, run.run.stamp("watch.npz")
+    seen = watched.read(run.run)
 
     def picture(name: str, alt: str, draw: Callable[[], Figure]) -> None:
         live_figure(drawn((name, str(run.run.folder), since), draw), f"{name}_{run.id}", PICTURES, alt)
@@ -247,8 +247,8 @@ def panels(run: Summary) -> None:
 
 
 def confusion(run: Summary) -> None:
-    since = overview.stamp(run.run, "metrics.jsonl")
-    counts, colour = overview.history(run.run).confusion, MODELS[run.model].colour
+    since = run.run.stamp("metrics.jsonl")
+    counts, colour = history.read(run.run).confusion, MODELS[run.model].colour
     if counts is None:
         st.caption("After the first epoch: which digits it takes for which." if run.active else NOTHING)
         return

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from atelier.training import jobs, overview
+from atelier.training import history, jobs, overview
 from atelier.training.overview import Summary
 from pages import shared
-from pages.recipe_form import plain
+from pages.recipe_form import duplicate, plain
 from pages.run_view import attempt
 
 state = st.session_state
@@ -115,6 +115,14 @@ def housekeeping(run: Summary) -> None:
         with st.popover("Rename", icon=":material/edit:"):
             key = f"name_{run.id}"
             st.text_input("Name", run.name, max_chars=60, key=key, on_change=rename, args=(run, key))
+        st.button(
+            "Duplicate with changes",
+            icon=":material/content_copy:",
+            disabled=not (run.model and run.recipe),
+            help="Fills the form on top with this run's recipe and device.",
+            on_click=duplicate,
+            args=(run,),
+        )
         st.download_button(
             "Weights",
             lambda: weights(run),
@@ -126,10 +134,10 @@ def housekeeping(run: Summary) -> None:
         )
         st.download_button(
             "Curves (CSV)",
-            lambda: overview.to_csv(run.run),
+            lambda: history.to_csv(run.run),
             f"{run.id}.csv",
             icon=":material/download:",
-            disabled=overview.history(run.run).events.empty,
+            disabled=history.read(run.run).events.empty,
             on_click="ignore",
         )
         st.button(

@@ -1,7 +1,6 @@
 """The command line as a person or another program uses it: real processes, real files."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,29 +62,6 @@ def test_only_the_network_of_a_run_resumes_it(run):
     assert again.stdout.splitlines()[0] == run.id
     assert run.status() == ("done", "")
     assert run.read("result.json") == result
-
-
-def test_two_processes_train_one_network(tmp_path):
-    """`torchrun --nproc-per-node=2`, on the CPU: each takes half of every batch."""
-    options = ["train", "alexnet", "--epochs", "4", "--train-size", "2000", "--runs", tmp_path, *SMALL]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "atelier"]
-    done = subprocess.run(
-        [*torchrun, *options, "--tensorboard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    (folder,) = tmp_path.iterdir()  # one run, not two
-    run = Run.open(tmp_path, folder.name)
-    assert sum(map(sum, run.metrics()[-2]["confusion"])) == 5000  # each validation digit is counted once
-    assert list(folder.glob("events.out.tfevents.*"))
-    alone = Run.open(tmp_path, atelier_command(*options).stdout.splitlines()[0])
-    accuracies = [trained.read("result.json")["accuracy"] for trained in (run, alone)]
-    assert min(accuracies) > 0.9
-    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.02)
 
 
 def test_tensorboard_gets_the_curves_of_the_run(tmp_path):

@@ -10,19 +10,19 @@ Of torchvision's files, most is the classifier for the thousand classes of Image
 half precision: 29 of 528 MB for VGG16, 5 of 233 MB for AlexNet.
 """
 
-import contextlib
 import hashlib
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from torchvision import models
+from tqdm import tqdm
 
 from atelier import checkpoint
 from atelier.checkpoint import CheckpointError
@@ -30,6 +30,7 @@ from atelier.zoo import CHECKPOINTS
 
 BACKBONES = CHECKPOINTS / "backbones"
 PATIENCE = 30.0  # seconds without a byte until a download is given up
+PIECE = 1 << 20  # bytes that are downloaded between two looks at how far it is
 
 _ARCHITECTURES = {
     "alexnet": (models.alexnet, models.AlexNet_Weights.IMAGENET1K_V1),
@@ -44,7 +45,7 @@ class BackboneError(CheckpointError):
 
 def load(architecture: str, source: str) -> dict[str, Tensor]:
     """The pretrained convolutions of an architecture. From ImageNet, the first call downloads, with a progress bar on
-    stderr, unless torchvision's file is in the cache or was imported; later calls need neither network nor that file.
+    stderr, unless `is_here`; later calls need neither network nor torchvision's file.
 
     Args:
         architecture: "vgg16" or "alexnet".
@@ -61,9 +62,10 @@ def load(architecture: str, source: str) -> dict[str, Tensor]:
     if source == "glyphs":
         return _read(BACKBONES / f"{architecture}.safetensors", architecture, source)
     if source == "imagenet":
-        with _fetching:
-            if not _kept(architecture).exists():
-                _fetch(architecture)
+        with _fetching, tqdm(unit="B", unit_scale=True, disable=is_here(architecture)) as bar:
+            for done, of in fetch(architecture):
+                bar.total = of
+                bar.update(done - bar.n)
         return _read(_kept(architecture), architecture, source)
     raise BackboneError(f"There are no weights from {source!r} to load: choose glyphs or imagenet.")
 
@@ -130,8 +132,15 @@ def import_imagenet(architecture: str, file: Path) -> None:
         ) from None
 
 
-def _fetch(architecture: str) -> None:
-    """Keep the convolutions of torchvision's file: the one in the hub cache, or else a download."""
+def fetch(architecture: str) -> Iterator[tuple[int, int]]:
+    """Keep the convolutions of torchvision's ImageNet file, unless they are kept already: of the one in the hub cache,
+    or else of a download. Tells after each PIECE how many bytes have arrived, and of how many.
+
+    Raises:
+        BackboneError: if the download fails, or as `import_imagenet`.
+    """
+    if _kept(architecture).exists():
+        return
     original = _original_name(architecture)
     cached = _cache() / original
     if cached.exists():  # of another project, or brought by hand: not ours to delete, though no longer needed here
@@ -143,18 +152,32 @@ def _fetch(architecture: str) -> None:
         # keep goes too.
         with tempfile.TemporaryDirectory(dir=_cache(), prefix="atelier-") as folder:
             file = Path(folder) / original
-            with _patience(PATIENCE):
-                torch.hub.download_url_to_file(_url(architecture), str(file), _hash_prefix(original), progress=True)
+            yield from _download(_url(architecture), file)
             import_imagenet(architecture, file)
-    except (OSError, HTTPException, RuntimeError) as error:
-        # RuntimeError is torch.hub's for a wrong hash, which is also how it notices a connection that was cut.
-        reason = getattr(error, "reason", error)
-        if isinstance(error, RuntimeError):
-            reason = "what arrived is incomplete or not torchvision's file"
+    except (OSError, HTTPException) as error:
         raise BackboneError(
-            f"The ImageNet weights of {architecture} could not be downloaded ({reason}): choose the glyphs backbone, "
-            f"which needs no network, or bring {original} into {_cache()}."
+            f"The ImageNet weights of {architecture} could not be downloaded ({getattr(error, 'reason', error)}): "
+            f"choose the glyphs backbone, which needs no network, or bring {original} into {_cache()}."
         ) from error
+
+
+def _download(url: str, file: Path) -> Iterator[tuple[int, int]]:
+    """Tells how far it is, as `fetch`.
+
+    Raises:
+        OSError, HTTPException: if it fails, or what arrives is not what the file's name promises.
+    """
+    done, digest = 0, hashlib.sha256()
+    request = Request(url, headers={"User-Agent": "torch.hub"})  # its server knows this one
+    with urlopen(request, timeout=PATIENCE) as answer, open(file, "wb") as content:
+        size = answer.length or 0
+        while piece := answer.read(PIECE):
+            content.write(piece)
+            digest.update(piece)
+            done += len(piece)
+            yield done, max(done, size)
+    if done < size or not digest.hexdigest().startswith(_hash_prefix(file.name)):
+        raise OSError("what arrived is incomplete or not torchvision's file")
 
 
 def _read(path: Path, architecture: str, source: str) -> dict[str, Tensor]:
@@ -178,18 +201,6 @@ def _fits(architecture: str, tensors: dict[str, Tensor]) -> bool:
         expected = build(weights=None).features.half().state_dict()
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     return found == {name: (tensor.shape, tensor.dtype) for name, tensor in expected.items()}
-
-
-@contextlib.contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Give up on a server that falls silent. torch.hub sets no time limit of its own and would wait for ever; the limit
-    for new connections is the process's, so it is put back."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _check_architecture(architecture: str) -> None:

@@ -22,7 +22,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Features of the frozen part are being computed; see `tasks.FineTuning`."""
+    """Something takes time before the network can learn on."""
 
-    done: int  # digits
+    what: str  # "Computes frozen features"
+    done: int
     of: int
+    unit: str  # "digits"
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.done:,} of {self.of:,} {self.unit}."

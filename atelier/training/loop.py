@@ -10,7 +10,7 @@ What a batch means to a network is its task, see `tasks.py`.
 
 The data lie on the device as one tensor; a batch is picked and varied there, so no worker processes are needed (as in
 Keller Jordan's airbench, arXiv:2404.00498). Devices, mixed precision and several processes come from Lightning Fabric:
-under `torchrun` every process takes its own share of each batch.
+under `torchrun` every process takes its own share of each batch; its batch norms see that share alone.
 """
 
 import time
@@ -34,6 +34,10 @@ TRAINING_STATE = "training."  # names of tensors that only a resume needs begin 
 
 class DivergedError(RuntimeError):
     """The loss is no longer a number."""
+
+
+class MisfitError(RuntimeError):
+    """Weights of another network."""
 
 
 class Session:
@@ -198,13 +202,14 @@ def fit(session: Session, training: Digits, validation: Digits) -> Iterator[Even
         session.start_clock()
         for done, of in task.start_epoch(epoch):
             session.lap()
-            yield Preparation(done, of)
+            yield Preparation("Computes frozen features", done, of, "digits")
             session.start_clock()
 
         session.model.train()
         results: list[Tensor] = []
         begun = session.step - epoch * session.steps_per_epoch  # more than 0 after a resume within the epoch
         for batch in islice(epoch_batches(session, epoch, training[0].device), begun, None):
+            seed_step(session)
             loss, accuracy = task.loss(batch)
             take_step(session, loss)
             results.append(torch.stack([loss.detach(), accuracy]))
@@ -240,6 +245,14 @@ def epoch_batches(session: Session, epoch: int, device: torch.device) -> Iterato
         yield batch[fabric.global_rank :: fabric.world_size]
 
 
+def seed_step(session: Session) -> None:
+    """Where several processes train, each varies its digits in its own way. That follows from the step, for of their
+    random states only the first process's is kept for a resume."""
+    recipe, fabric = session.recipe, session.fabric
+    if fabric.world_size > 1:
+        torch.manual_seed(recipe.seed * 1_000_003 + session.step * fabric.world_size + fabric.global_rank)
+
+
 def take_step(session: Session, loss: Tensor) -> None:
     """Backward, and one step of each optimiser and its schedule."""
     session.fabric.backward(loss)
@@ -262,9 +275,13 @@ def load_weights(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Give a network the weights of a checkpoint; what only a resume needs is left aside.
 
     Raises:
-        RuntimeError: if they are not those of such a network.
+        MisfitError: if they are not those of such a network.
     """
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
-    if kept.keys() != weights(network).keys():
-        raise RuntimeError("These are the weights of another network.")
+    if shapes(kept) != shapes(weights(network)):
+        raise MisfitError("These are the weights of another network.")
     network.load_state_dict(kept, strict=False)
+
+
+def shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}

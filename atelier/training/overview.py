@@ -8,15 +8,15 @@ import math
 from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from atelier.training import history
+from atelier.training.history import EVENT, believable
 from atelier.training.recipe import NO_AUGMENTATION, Recipe
-from atelier.training.runs import UNFINISHED, Run, RunError, read_recipe
+from atelier.training.runs import UNFINISHED, Run, RunError, Stamp, read_recipe
 from atelier.zoo import MODELS
 
 ACTIVE = ("queued", "running")
@@ -32,20 +32,6 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 LABELS = {"train_size": "training digits", "validation_size": "validation digits"}  # where a field's name says less
-
-Stamp = tuple[int, int] | None  # of a file: when it was written (in ns) and its bytes; None if there is none
-
-# What an event holds, and the largest value that is believed; the smallest is 0.
-EVENT = {
-    "step": 1e9,
-    "epoch": 1e6,
-    "seconds": 1e8,
-    "loss": 1e6,
-    "accuracy": 1.0,
-    "learning_rate": 1.0,
-    "images_per_second": 1e9,
-}
-NEEDED = ("step", "epoch", "seconds", "loss", "accuracy")  # without these, an event is left out
 
 
 @dataclass(frozen=True)
@@ -88,27 +74,6 @@ class Summary:
         return self.has_weights and bool(self.model)
 
 
-@dataclass(frozen=True)
-class History:
-    """What a run has told so far."""
-
-    events: pd.DataFrame  # split ("train", "val" or "test") and the columns of EVENT, in the order of time
-    confusion: np.ndarray | None = None  # the last one, int64[10, 10], a row a true digit
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    share: float  # 0 to 1
-    step: int
-    steps: int  # in all
-    epoch: float
-    seconds: float
-    left: float | None  # seconds to come, if the pace of the last epoch stays; None before there is one
-
-
 def summaries(runs: Path) -> list[Summary]:
     """All runs of a folder, newest first. Runs of the same name have the last letters of their ids behind it."""
     found = [summary for run in Run.all(runs) if (summary := summarise(run))]
@@ -131,12 +96,12 @@ def summarise(run: Run) -> Summary | None:
         problems.append(f"config.json of run {run.id} is damaged.")
     if config and model not in MODELS:
         problems.append(f"This page does not know the network {model!r}.")
-    told = history(run)
+    told = history.read(run)
     problems += [told.problem] * bool(told.problem)
     sizes = _sizes(model, config.get("network"))
     network = MODELS[model].title if model in MODELS else (model or "unknown")[:40]
     accuracy, measured_on = _accuracy(result, told.events)
-    seconds = _number(result.get("seconds"), EVENT["seconds"])
+    seconds = believable(result.get("seconds"), EVENT["seconds"])
     if seconds is None and len(told.events):
         seconds = float(told.events.seconds.iloc[-1])
     state, reason = status(run)
@@ -165,17 +130,13 @@ def summarise(run: Run) -> Summary | None:
 
 def name(run: Run, network: str) -> str:
     """What a person calls it; until somebody has named it, its network (as people read it) and when it was created."""
-    try:
-        named = run.name
-    except (OSError, RecursionError):
-        named = run.id
-    return named[:60] if named != run.id else f"{network} {_time(_date(run))}"
+    return run.name[:60] if run.name != run.id else f"{network} {_time(_date(run))}"
 
 
 def signs(runs: Path) -> dict[str, tuple[str, Stamp, Stamp]]:
     """By run: its state, and the stamps of its best checkpoint and its name. Quickly told; if nothing of these has
     changed, a page's buttons and its table are as they were."""
-    return {run.id: (status(run)[0], stamp(run, "best.safetensors"), stamp(run, "name.json")) for run in Run.all(runs)}
+    return {run.id: (status(run)[0], run.stamp("best.safetensors"), run.stamp("name.json")) for run in Run.all(runs)}
 
 
 def status(run: Run) -> tuple[str, str]:
@@ -187,13 +148,9 @@ def status(run: Run) -> tuple[str, str]:
     return state, str(reason)[:400]
 
 
-def requested(run: Run) -> str:
-    """What a person has asked of it: "pause", "stop" or ""."""
-    try:
-        asked = run.requested()
-    except (OSError, RecursionError):
-        return ""
-    return asked if isinstance(asked, str) else ""
+def prepared(run: Run) -> float | None:
+    """How far a run is with what it has to prepare, 0 to 1; None if it prepares nothing."""
+    return believable(_content(run, "status.json", []).get("share"), 1.0)
 
 
 def table(summaries: list[Summary]) -> pd.DataFrame:
@@ -225,123 +182,14 @@ def _differences(recipe: Recipe, usual: Recipe) -> list[str]:
     return told
 
 
-# What happened -------------------------------------------------------------------------------------------------------
-
-
-def history(run: Run) -> History:
-    """Not to be changed: the same one is returned as long as the run has nothing new to tell."""
-    now, known = stamp(run, "metrics.jsonl"), _histories.get(run.folder)
-    if known is None or known[0] != now:
-        known = _histories[run.folder] = now, _read_history(run)
-    return known[1]
-
-
-_histories: dict[Path, tuple[Stamp, History]] = {}  # of each folder the last one, and what it was read from
-
-
-def stamp(run: Run, name: str) -> Stamp:
-    """Another one after each change of a file; None if there is no such file."""
-    try:
-        stat = run.path(name).stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
-
-
-def _read_history(run: Run) -> History:
-    problem, confusion, rows = "", None, []
-    try:
-        told = run.metrics()
-    except (OSError, ValueError, TypeError, RecursionError):
-        told, problem = [], f"metrics.jsonl of run {run.id} is damaged: its curves are lost."
-    for event in told:
-        row = {name: _number(event.get(name), largest) for name, largest in EVENT.items()}
-        if event.get("split") in ("train", "val", "test") and None not in map(row.get, NEEDED):
-            rows.append({"split": event["split"]} | row)
-            found = _confusion(event.get("confusion"))
-            confusion = confusion if found is None else found
-    return History(pd.DataFrame(rows, columns=["split", *EVENT]), confusion, problem)
-
-
-def _confusion(counts: object) -> np.ndarray | None:
-    try:
-        matrix = np.array(counts)
-    except (ValueError, OverflowError):
-        return None
-    whole = matrix.shape == (10, 10) and matrix.dtype == np.int64 and matrix.min() >= 0
-    return matrix if whole and matrix.max() <= 10**9 else None
-
-
 def curves(summaries: list[Summary]) -> pd.DataFrame:
     """The events of several runs, as `figures.curves` takes them."""
     told = [pd.DataFrame(columns=["split", *EVENT, "run", "model"])]
     for summary in summaries:
-        events = history(summary.run).events
+        events = history.read(summary.run).events
         if summary.model and len(events):
             told.append(events.assign(run=summary.name, model=summary.model))
     return pd.concat(told[1:] or told)
-
-
-def progress(events: pd.DataFrame, recipe: Recipe) -> Progress:
-    """How far a run with these events is."""
-    per_epoch = recipe.train_size // recipe.batch_size
-    steps = recipe.epochs * per_epoch
-    learning = events[events.split != "test"]
-    if learning.empty:
-        return Progress(0.0, 0, steps, 0.0, 0.0, None)
-    now = learning.iloc[-1]
-    earlier = learning[learning.epoch <= now.epoch - 1]
-    epoch, seconds = (earlier.epoch.iloc[-1], earlier.seconds.iloc[-1]) if len(earlier) else (0.0, 0.0)
-    to_come = max(0.0, recipe.epochs - now.epoch)
-    left = to_come * max(0.0, now.seconds - seconds) / (now.epoch - epoch) if now.epoch > epoch else None
-    return Progress(min(1.0, now.epoch / recipe.epochs), int(now.step), steps, now.epoch, now.seconds, left)
-
-
-def to_csv(run: Run) -> str:
-    """A run's events, a line each."""
-    return history(run).events.to_csv(index=False)
-
-
-# What it has learnt --------------------------------------------------------------------------------------------------
-
-
-def watched(run: Run) -> dict[str, np.ndarray]:
-    """What `watch.py` has left, as far as it is whole; not to be changed. Empty if there is nothing yet."""
-    return _watched(run.folder, stamp(run, "watch.npz"))
-
-
-@lru_cache(maxsize=64)
-def _watched(folder: Path, stamp: Stamp) -> dict[str, np.ndarray]:
-    try:
-        seen = Run(folder).watched()
-    except Exception:  # a damaged archive can fail in any way
-        return {}
-    return {name: array for group in _WATCHED for name, array in _whole(seen, group).items()}
-
-
-# Groups of arrays that are shown together: of each the kinds of its type, and its shape, in which a letter is a number
-# from 1 (K: from 0), the same within a group.
-_WATCHED: tuple[dict[str, tuple[str, tuple[int | str, ...]]], ...] = (
-    {"digits": ("u", ("N", 28, 28)), "labels": ("iu", ("N",)), "probabilities": ("f", ("N", 10))},
-    {"filters": ("f", ("F", "h", "w"))},
-    {"positions": ("f", ("P", "P"))},
-    {"digits": ("u", ("N", 28, 28)), "attention": ("f", ("N", "g", "g"))},
-    {"scene": ("u", ("H", "W")), "boxes": ("f", ("K", 4)), "box_labels": ("iuf", ("K",)), "scores": ("f", ("K",))},
-)
-
-
-def _whole(seen: dict[str, np.ndarray], group: dict[str, tuple[str, tuple[int | str, ...]]]) -> dict[str, np.ndarray]:
-    """The arrays of a group, or none if one is missing or damaged."""
-    sizes: dict[int | str, int] = {}
-    for name, (kinds, shape) in group.items():
-        array = seen.get(name)
-        if array is None or array.dtype.kind not in kinds or array.ndim != len(shape) or not np.isfinite(array).all():
-            return {}
-        for expected, size in zip(shape, array.shape, strict=True):
-            fits = size == expected if isinstance(expected, int) else sizes.setdefault(expected, size) == size
-            if not fits or (size == 0 and expected != "K") or size > 2000:
-                return {}
-    return {name: seen[name] for name in group}
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------
@@ -365,9 +213,7 @@ def _content(run: Run, name: str, problems: list[str]) -> dict[str, Any]:
         return run.read(name)
     except RunError as error:
         problems.append(str(error))
-    except (OSError, RecursionError):
-        problems.append(f"{name} of run {run.id} cannot be read.")
-    return {}
+        return {}
 
 
 def _recipe(config: dict[str, Any]) -> Recipe | None:
@@ -393,10 +239,10 @@ def _sizes(model: str, built: object) -> dict[str, Any]:
 
 def _accuracy(result: dict[str, Any], events: pd.DataFrame) -> tuple[float | None, str]:
     """On the test digits; before there is that, the best on the validation digits."""
-    if (tested := _number(result.get("accuracy"), 1.0)) is not None:
+    if (tested := believable(result.get("accuracy"), 1.0)) is not None:
         return tested, "test"
     validated = events[events.split == "val"].accuracy
-    best = float(validated.max()) if len(validated) else _number(result.get("validation_accuracy"), 1.0)
+    best = float(validated.max()) if len(validated) else believable(result.get("validation_accuracy"), 1.0)
     return best, "" if best is None else "validation"
 
 
@@ -404,10 +250,6 @@ def _is_like(value: object, like: object) -> bool:
     if isinstance(like, float):
         return type(value) in (int, float) and math.isfinite(value)
     return type(value) is type(like) and (not isinstance(value, int) or abs(value) < 10**9)
-
-
-def _number(value: object, largest: float) -> float | None:
-    return float(value) if type(value) in (int, float) and 0 <= value <= largest else None
 
 
 def _time(date: datetime) -> str:

@@ -22,11 +22,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from atelier import checkpoint
 from atelier.data.glyphs import Glyphs
 from atelier.models.transfer import load_features, to_pictures
-from atelier.training.jobs import attended
-from atelier.training.loop import Event, Session, load_weights
+from atelier.training.events import Event
+from atelier.training.loop import Session, load_weights
 from atelier.training.recipe import Recipe
 from atelier.training.runs import Run, RunError, read_recipe
 from atelier.training.train import circumstances, follow, halved
+from atelier.training.worker import attended
 
 RECIPES = {
     "vgg16": Recipe(epochs=7, learning_rate=2e-3, label_smoothing=0.1),

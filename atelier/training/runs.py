@@ -6,6 +6,7 @@
              request.json        what a person asks of the process that trains it: to pause or to stop
              name.json           what a person calls it
              watch.npz           what a class watches while the network learns, see `watch.py`
+             worker.log          what its process printed, if it was started in the background
              last.safetensors    everything a resume needs
              best.safetensors    the weights that validated best
              result.json         how these do on the test digits
@@ -35,7 +36,9 @@ RUNS = Path(os.environ.get("ATELIER_RUNS", "runs"))
 STATES = ("queued", "running", "paused", "interrupted", "stopped", "failed", "done")
 UNFINISHED = ("paused", "interrupted", "stopped", "failed")  # states from which a run can be resumed
 REQUESTS = {"pause": "paused", "stop": "stopped"}  # and the states they lead to
+LOG = "worker.log"  # in the run's folder
 HEAD_START = 60  # seconds in which a new run's process must have locked it
+Stamp = tuple[int, int] | None  # of a file: when it was written (in ns) and its bytes; None if there is none
 
 
 def read_recipe(config: dict[str, Any]) -> Recipe:
@@ -65,9 +68,12 @@ class Run:
     @classmethod
     def create(cls, runs: Path, config: dict[str, Any]) -> "Run":
         """A new folder `<time>-<model>-<four random letters>`, so that ids sort by age and never meet."""
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{config['model']}-{secrets.token_hex(2)}"
-        run = cls(Path(runs) / name)
-        run.folder.mkdir(parents=True)
+        Path(runs).mkdir(parents=True, exist_ok=True)
+        while True:
+            run = cls(Path(runs) / f"{time.strftime('%Y%m%d-%H%M%S')}-{config['model']}-{secrets.token_hex(2)}")
+            with contextlib.suppress(FileExistsError):
+                run.folder.mkdir()
+                break
         run.write("config.json", config)
         run.set_status("queued")
         return run
@@ -93,6 +99,14 @@ class Run:
     def path(self, name: str) -> Path:
         return self.folder / name
 
+    def stamp(self, name: str) -> Stamp:
+        """Another one after each change of a file."""
+        try:
+            stat = self.path(name).stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size
+
     def write(self, name: str, content: dict[str, Any]) -> None:
         unfinished = self.path(f"{name}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:
@@ -111,7 +125,7 @@ class Run:
             content = json.loads(self.path(name).read_text())
         except FileNotFoundError:
             return {}
-        except ValueError:
+        except (OSError, ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
             raise RunError(f"{name} of run {self.id} is damaged.")
@@ -119,8 +133,9 @@ class Run:
 
     # Status ------------------------------------------------------------------------------------------------------
 
-    def set_status(self, state: str, reason: str = "") -> None:
-        content = {"state": state, "reason": reason}
+    def set_status(self, state: str, reason: str = "", share: float | None = None) -> None:
+        """`share`, 0 to 1, is how far a run is that still prepares something before it learns."""
+        content = {"state": state, "reason": reason} | ({} if share is None else {"share": share})
         try:
             self.write("status.json", content)
         except OSError:  # a full disk takes no new file, but what is already on it can be written over
@@ -146,10 +161,11 @@ class Run:
         self.write("request.json", {"request": what})
 
     def requested(self) -> str:
-        """One of REQUESTS, or "" if nothing was asked."""
+        """One of REQUESTS, or "" if nothing was asked that can be understood."""
+        asked = None
         with contextlib.suppress(RunError):
-            return self.read("request.json").get("request", "")
-        return ""
+            asked = self.read("request.json").get("request")
+        return asked if asked in tuple(REQUESTS) else ""
 
     def forget_request(self) -> None:
         self.path("request.json").unlink(missing_ok=True)
@@ -157,9 +173,10 @@ class Run:
     @property
     def name(self) -> str:
         """What a person calls it; its id until somebody has named it."""
+        given = None
         with contextlib.suppress(RunError):
-            return str(self.read("name.json").get("name") or self.id)
-        return self.id
+            given = self.read("name.json").get("name")
+        return given if given and isinstance(given, str) else self.id
 
     def rename(self, name: str) -> None:
         self.write("name.json", {"name": name.strip()[:60]})

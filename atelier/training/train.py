@@ -17,22 +17,15 @@ from torch import Tensor, nn
 from atelier import checkpoint
 from atelier.data import mnist
 from atelier.evaluation.metrics import classification_metrics
+from atelier.models import backbones
 from atelier.training.devices import pick_device, pick_precision
-from atelier.training.jobs import Asked, requested
-from atelier.training.loop import (
-    Event,
-    Preparation,
-    Session,
-    confusion,
-    fit,
-    load_weights,
-    new_optimizers,
-    weights,
-)
+from atelier.training.events import Event, Preparation
+from atelier.training.loop import MisfitError, Session, confusion, fit, load_weights, new_optimizers, weights
 from atelier.training.recipe import Recipe, RecipeError
 from atelier.training.runs import REQUESTS, Run, RunError, read_recipe
 from atelier.training.tasks import Detection, Digits, FineTuning, predict_logits, task_of
 from atelier.training.watch import Watch
+from atelier.training.worker import Asked, obey, requested
 from atelier.zoo import MODELS
 
 SAVE_EVERY = 20.0  # seconds: little more work than this is lost when the process is killed
@@ -46,15 +39,25 @@ def new_config(model: str, recipe: Recipe, device: str, network: dict[str, Any] 
 
     Raises:
         ValueError: if this machine does not have the device, or the network cannot be built or trained so.
-        CheckpointError: if the backbone it builds on cannot be had.
+        CheckpointError: if the backbone it builds on is damaged or missing; `train` downloads one that can be.
     """
+    network = network or {}
+    later = {"backbone": network["backbone"]} if must_download(model, network) else {}
     try:
-        built = MODELS[model].build(network)
+        built = MODELS[model].build(network | dict.fromkeys(later, "none"))
     except TypeError:
-        raise RecipeError(f"{MODELS[model].title} cannot be changed in {', '.join(network or {})}.") from None
+        raise RecipeError(f"{MODELS[model].title} cannot be changed in {', '.join(network)}.") from None
     now = circumstances(recipe, device)
     check(built, recipe, now["precision"])
-    return {"model": model, "network": asdict(built.config), "data": mnist.fingerprint()} | now
+    return {"model": model, "network": asdict(built.config) | later, "data": mnist.fingerprint()} | now
+
+
+def must_download(model: object, network: object) -> bool:
+    """Whether a network of this config builds on weights that are not here yet."""
+    match model, network:
+        case "vgg16" | "alexnet", {"backbone": "imagenet"}:
+            return not backbones.is_here(model)
+    return False
 
 
 def check(network: nn.Module, recipe: Recipe, precision: str) -> None:
@@ -111,14 +114,16 @@ def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Itera
         writes: whether this process keeps the folder; of the processes of a `torchrun` launch only the first does.
 
     Yields:
-        the events of `fit`, and one of split "test" at the end.
+        Preparations while a backbone is downloaded, the events of `fit`, and one of split "test" at the end.
 
     Raises:
         RunError: if the config is damaged.
         Asked: if a person has asked the run to pause or to stop, after its state has been saved.
-        DivergedError, MemoryError, OSError: with a sentence.
+        DivergedError, MemoryError, OSError, BackboneError: with a sentence.
     """
     recipe = read_recipe(config)
+    if must_download(config.get("model"), config.get("network")) and os.environ.get("LOCAL_RANK", "0") == "0":
+        yield from _download(config["model"], run if writes else None)
     now = circumstances(recipe, config["device"])
     config = config | {"device_name": now["device_name"], "versions": now["versions"]}
     processes, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -133,12 +138,17 @@ def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Itera
     fabric.launch()
     torch.manual_seed(recipe.seed)
     try:
-        session = Session(_build(config), recipe, fabric)
+        network = _build(config)
+        if "fingerprint" in config["network"]:  # of a backbone that was not here when the config was written
+            config["network"] = config["network"] | {"fingerprint": network.config.fingerprint}
+        session = Session(network, recipe, fabric)
         data = _on(fabric.device, "train"), _on(fabric.device, "val", recipe.validation_size)
         yield from follow(session, config, run, writes, *data)
         if writes:
             yield _test(session, run)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise MemoryError(
             f"The device has too little memory. Start again with a batch size of {max(2, recipe.batch_size // 2)} "
             f"instead of {recipe.batch_size}, or less; or with a smaller network, or fewer varied copies."
@@ -156,20 +166,8 @@ def follow(
     Raises:
         Asked: if a person has asked the run to pause or to stop, after its state has been saved.
     """
-    best, watch = 0.0, Watch(session.answering) if config["model"] in MODELS else None
-    if run is not None and run.path("last.safetensors").is_file():
-        tensors, last = checkpoint.load(run.path("last.safetensors"))
-        try:
-            if (last["recipe"], last["config"]) != (config["recipe"], config["network"]):
-                raise ValueError
-            session.restore(tensors, last["progress"])
-            best = last["progress"]["best"] if run.path("best.safetensors").is_file() else 0.0
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError):
-            raise RunError("last.safetensors does not fit the run's config.json; start a new run.") from None
-    if session.fabric.global_rank > 0:
-        # Each process varies its own digits, and others after a resume.
-        torch.manual_seed(session.recipe.seed + session.fabric.global_rank + 1_000 * session.step)
-
+    watch = Watch(session.answering) if config["model"] in MODELS else None  # sees where weights start from
+    best = _restore(session, config, run) if run is not None and run.path("last.safetensors").is_file() else 0.0
     card = {key: config[key] for key in ("model", "recipe", "device_name", "precision", "data", "versions")}
     card["config"] = config["network"]
 
@@ -184,9 +182,7 @@ def follow(
             watch.look(run, session.step)
     for event in fit(session, training, validation):
         if writes and isinstance(event, Preparation):
-            run.set_status("running", f"Computes frozen features: {event.done:,} of {event.of:,} digits.")
-            if event.done == event.of:
-                run.set_status("running")
+            _tell(run, event)
         elif writes:
             run.append({name: value for name, value in asdict(event).items() if value is not None})
             if event.split == "val" and event.accuracy >= best:
@@ -205,6 +201,49 @@ def follow(
             if writes and isinstance(event, Event):
                 save()
             raise Asked(request)
+
+
+def _download(architecture: str, run: Run | None) -> Iterator[Preparation]:
+    """Fetch a backbone, and tell how far that is; `run` is told, too, and may have been asked to pause or to stop.
+
+    Raises:
+        BackboneError: if it cannot be had.
+        Asked: if a person has asked for it; nothing of the download is kept.
+    """
+    for done, of in backbones.fetch(architecture):
+        event = Preparation("Downloads the ImageNet weights", round(done / 2**20), round(of / 2**20), "MB")
+        if run is not None:
+            _tell(run, event)
+            obey(run)
+        yield event
+
+
+def _tell(run: Run, event: Preparation) -> None:
+    """Say in a run's status what it prepares, until that is done."""
+    if event.done < event.of:
+        run.set_status("running", str(event), event.done / event.of)
+    else:
+        run.set_status("running")
+
+
+def _restore(session: Session, config: dict[str, Any], run: Run) -> float:
+    """Continue where a run's folder stands.
+
+    Returns:
+        the validation accuracy of its best checkpoint; 0 if that is gone.
+
+    Raises:
+        CheckpointError: if its last checkpoint is damaged.
+        RunError: if that is of another network or recipe.
+    """
+    tensors, last = checkpoint.load(run.path("last.safetensors"))
+    try:
+        if (last["recipe"], last["config"]) != (config["recipe"], config["network"]):
+            raise ValueError
+        session.restore(tensors, last["progress"])
+        return last["progress"]["best"] if run.path("best.safetensors").is_file() else 0.0
+    except (KeyError, IndexError, TypeError, ValueError, MisfitError):
+        raise RunError("last.safetensors does not fit the run's config.json; start a new run.") from None
 
 
 def _test(session: Session, run: Run) -> Event:
@@ -241,6 +280,12 @@ def _build(config: dict[str, Any]) -> nn.Module:
         return MODELS[config["model"]].build(config["network"])
     except (KeyError, TypeError):
         raise RunError("The run's config.json is damaged; start a new run.") from None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """PyTorch has a type of its own for this on NVIDIA's GPUs alone."""
+    told = ("out of memory", "can't allocate memory")  # of Apple's GPUs, and of CPUs
+    return isinstance(error, torch.OutOfMemoryError) or any(sentence in str(error) for sentence in told)
 
 
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -56,9 +56,12 @@ class Watch:
             }
         self.network.train(training)
         unfinished = run.path(f"watch.{os.getpid()}.tmp")
-        with open(unfinished, "wb") as file:
-            np.savez(file, **seen)
-        os.replace(unfinished, run.path("watch.npz"))
+        try:
+            with open(unfinished, "wb") as file:
+                np.savez(file, **seen)
+            os.replace(unfinished, run.path("watch.npz"))
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def _probabilities(self) -> np.ndarray:
         return predict_logits(self.network, self._on_device(self.digits)).softmax(dim=1).cpu().numpy()

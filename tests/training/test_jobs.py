@@ -1,6 +1,7 @@
 """Runs in processes of their own, and everything that can go wrong with them: real processes, real signals."""
 
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import torch
 from atelier import checkpoint
 from atelier.__main__ import main
 from atelier.data import mnist
-from atelier.training import jobs, loop, tasks, train
+from atelier.training import jobs, loop, runs, tasks, train
 from atelier.training.recipe import Recipe
 from atelier.training.runs import Run, RunError
 
@@ -75,6 +76,7 @@ def test_a_worker_killed_within_an_epoch_ends_with_the_weights_of_one_that_was_n
     assert stood > 20
     assert stood % 20 != 0  # within an epoch of 20 steps
     assert killed.metrics()[-1]["step"] <= stood + 1  # nothing more was lost
+    killed.path("best.safetensors").unlink()  # by hand: the next one takes its place
 
     assert resume(killed) == 0
     assert killed.status() == ("done", "")
@@ -135,7 +137,25 @@ def test_two_runs_started_at_once_train_one_after_the_other_and_obey(tmp_path):
     wait_for(lambda: state(first) == "stopped" and not first.is_locked())
     jobs.delete(first)
     assert not first.folder.exists()
-    assert "Traceback" not in second.path(jobs.LOG).read_text()
+    assert "Traceback" not in second.path(runs.LOG).read_text()
+
+
+def test_a_run_is_not_trained_twice_at_once(tmp_path, capsys):
+    run = new_run(tmp_path)
+    with run.lock():
+        run.set_status("running")
+        assert resume(run) == 2
+        assert run.status() == ("running", "")
+    assert "is being trained by another process" in capsys.readouterr().err
+
+
+def test_of_several_processes_only_the_first_makes_a_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(train, "train", lambda config, run, writes: iter([]))
+    assert main(["train", "cnn", "--device", "cpu", "--tensorboard", "--runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == ""
+    assert not list(tmp_path.iterdir())
 
 
 IMPOSSIBLE = {
@@ -171,18 +191,14 @@ def test_whatever_goes_wrong_leaves_a_reason(tmp_path, monkeypatch):
     assert "unexpected happened (KeyError" in run.status()[1]
 
 
-def test_a_checkpoint_of_another_recipe_is_not_resumed(tmp_path, capsys):
-    run, other = new_run(tmp_path, epochs=1), new_run(tmp_path, epochs=1, optimizer="adamw", learning_rate=0.01)
-    assert resume(other) == 0
-    run.path("last.safetensors").write_bytes(other.path("last.safetensors").read_bytes())
-    assert resume(run) == 2
-    assert "does not fit the run's config.json" in capsys.readouterr().err
+FILE_SIZES = [5_000, 200_000]  # bytes a file may grow to: of what is watched, and of weights, not all fits
 
 
-def test_a_full_disk_stops_the_run_with_the_reason_and_room_lets_it_go_on(tmp_path):
-    run = new_run(tmp_path)
+@pytest.mark.parametrize("size", FILE_SIZES)
+def test_a_full_disk_stops_the_run_with_the_reason_and_room_lets_it_go_on(tmp_path, size):
+    run = new_run(tmp_path, epochs=1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # bytes a file may grow to: weights do not fit
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         assert resume(run) == 1
     finally:
@@ -214,41 +230,66 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_suggestion(tmp_path, monk
     assert "learning rate well below 0.1" in run.status()[1]
 
 
-def test_too_little_memory_stops_the_run_and_names_a_smaller_batch(tmp_path, monkeypatch):
+OUT_OF_MEMORY = {
+    "NVIDIA": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    "Apple": RuntimeError("MPS backend out of memory (MPS allocated: 8.94 GB, max allowed: 9.07 GB)."),
+    "CPU": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 20 bytes."),
+}
+
+
+@pytest.mark.parametrize("place", [(loop, "take_step"), (loop.Session, "restore")], ids=["a step", "resuming"])
+@pytest.mark.parametrize("error", OUT_OF_MEMORY.values(), ids=OUT_OF_MEMORY)
+def test_too_little_memory_stops_the_run_and_names_a_smaller_batch(tmp_path, monkeypatch, place, error):
     run = new_run(tmp_path)
+    if place == (loop.Session, "restore"):
+        write_last(run)
 
-    def out_of_memory(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+    def raise_error(*_):
+        raise error
 
-    monkeypatch.setattr(loop, "take_step", out_of_memory)
+    monkeypatch.setattr(*place, raise_error)
     assert resume(run) == 1
     assert state(run) == "failed"
     assert "batch size of 50 instead of 100" in run.status()[1]
 
 
-DAMAGES = {
-    "config.json": (b"{", "config.json"),
-    "last.safetensors": (b"truncated", "last.safetensors is not a safetensors file"),
+def write_last(run, **changed):
+    """A last checkpoint that fits the run's config, until its tensors are looked at."""
+    config = run.read("config.json")
+    card = {"recipe": config["recipe"], "config": config["network"], "progress": {"best": 0.5}}
+    checkpoint.save(run.path("last.safetensors"), {"weight": torch.zeros(1000)}, card | changed)
+
+
+UNUSABLE = {
+    "of another network": ({}, None, "does not fit the run's config.json"),
+    "of other sizes": ({"config": {"dim": 8}}, None, "does not fit the run's config.json"),
+    "of another recipe": ({"recipe": {"epochs": 7}}, None, "does not fit the run's config.json"),
+    "without its progress": ({"progress": None}, None, "does not fit the run's config.json"),
+    "of a newer version": ({"version": 99}, None, "written by a newer version"),
+    "a pickle of that name": ({}, lambda file: file.write_bytes(pickle.dumps([1.0] * 99)), "not a safetensors file"),
+    "cut off": ({}, lambda file: os.truncate(file, file.stat().st_size // 2), "is cut off: copy it again."),
+    "too large": ({}, lambda file: os.truncate(file, checkpoint.LARGEST_FILE + 1), "is larger than 1 GiB"),
 }
 
 
-@pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_run_is_not_resumed_but_says_why(name, tmp_path, capsys):
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_a_checkpoint_that_cannot_be_used_is_not_resumed_but_says_why(tmp_path, capsys, what):
+    changed, damage, sentence = UNUSABLE[what]
     run = new_run(tmp_path)
-    content, sentence = DAMAGES[name]
-    run.path(name).write_bytes(content)
+    write_last(run, **changed)
+    if damage:
+        damage(run.path("last.safetensors"))
     assert resume(run) == 2
     assert sentence in capsys.readouterr().err
+    assert state(run) == "failed"
+    assert sentence in run.status()[1]
 
 
-def test_a_truncated_checkpoint_is_not_resumed_but_says_why(tmp_path, capsys):
-    run = new_run(tmp_path, epochs=1)
-    assert resume(run) == 0
-    whole = run.path("last.safetensors").read_bytes()
-    run.path("last.safetensors").write_bytes(whole[: len(whole) // 2])
+def test_a_damaged_config_is_not_resumed_but_says_why(tmp_path, capsys):
+    run = new_run(tmp_path)
+    run.path("config.json").write_text("{")
     assert resume(run) == 2
-    assert "cut off" in capsys.readouterr().err
-    assert run.status() == ("failed", "last.safetensors is cut off: copy it again.")
+    assert "config.json" in capsys.readouterr().err
 
 
 def test_a_run_whose_folder_is_deleted_ends(tmp_path, capsys, monkeypatch):

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from atelier import MODELS
 from atelier.data import mnist
 from atelier.training import loop
-from atelier.training.loop import DivergedError, Session, fit
+from atelier.training.loop import TRAINING_STATE, DivergedError, Session, epoch_batches, fit
 from atelier.training.recipe import Recipe
 from atelier.training.tasks import predict_logits
 
@@ -32,7 +32,8 @@ def data():
 
 def new_session(recipe):
     torch.manual_seed(recipe.seed)
-    network = MODELS["vit"].build({"depth": 2}) if recipe.optimizer == "muon" else MODELS["cnn"].build()
+    small = {"depth": 2, "patch_size": 7, "dim": 48, "heads": 2}
+    network = MODELS["vit"].build(small) if recipe.optimizer == "muon" else MODELS["cnn"].build()
     return Session(network, recipe, Fabric(accelerator="cpu", devices=1))
 
 
@@ -63,26 +64,72 @@ def test_learns(trained):
     assert events[-1].accuracy > (0.25 if trained[0].recipe.optimizer == "muon" else 0.6)  # a ViT takes its time
 
 
-@pytest.mark.parametrize("stop", [("val", 20), ("train", 20), ("train", 13)], ids=str)
-def test_an_interrupted_run_ends_with_the_same_weights(trained, data, stop):
-    """Left after an epoch, after its last step but before its validation, or in its middle."""
-    whole, events = trained
-    first, before = new_session(whole.recipe), []
+def trained_in_two_parts(recipe, data, stop, random=None):
+    """Left at an event, and gone on by another session; `random` is put in place of the random state that was kept."""
+    first, before = new_session(recipe), []
     for event in fit(first, *data):
         before.append(event)
         if (event.split, event.step) == stop:
             break
     saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
     counters = json.loads(json.dumps(first.counters()))
+    if random is not None:
+        saved[f"{TRAINING_STATE}random"] = random
 
-    torch.manual_seed(99)  # another process, another state
-    second = new_session(whole.recipe)
+    second = new_session(recipe)
     second.restore(saved, counters)
-    after = list(fit(second, *data))
-    for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
+    return second, before + list(fit(second, *data))
+
+
+@pytest.mark.parametrize("stop", [("val", 20), ("train", 20), ("train", 13)], ids=str)
+def test_an_interrupted_run_ends_with_the_same_weights(trained, data, stop):
+    """Left after an epoch, after its last step but before its validation, or in its middle."""
+    whole, events = trained
+    again, told = trained_in_two_parts(whole.recipe, data, stop)
+    for a, b in zip(whole.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert [e.loss for e in before + after] == [e.loss for e in events]
-    assert [e.confusion for e in before + after] == [e.confusion for e in events]
+    assert [e.loss for e in told] == [e.loss for e in events]
+    assert [e.confusion for e in told] == [e.confusion for e in events]
+
+
+def be_one_of_two(monkeypatch, rank):
+    """Compute in this process alone what one of two would, until they exchange what they have learnt."""
+    monkeypatch.setattr(Fabric, "world_size", 2)
+    monkeypatch.setattr(Fabric, "global_rank", rank)
+
+
+def test_two_processes_share_each_batch(monkeypatch):
+    session = new_session(RECIPES[0])
+    whole, halves = list(epoch_batches(session, 3, torch.device("cpu"))), []
+    for rank in range(2):
+        be_one_of_two(monkeypatch, rank)
+        halves.append(list(epoch_batches(session, 3, torch.device("cpu"))))
+    for batch, *parts in zip(whole, *halves, strict=True):
+        assert [len(part) for part in parts] == [25, 25]
+        assert sorted(torch.cat(parts).tolist()) == sorted(batch.tolist())
+
+
+def test_two_processes_vary_their_digits_differently(data, monkeypatch):
+    monkeypatch.setattr(loop, "epoch_batches", lambda *_: [torch.arange(50)])
+    losses = []
+    for rank in range(2):
+        be_one_of_two(monkeypatch, rank)
+        losses.append(next(fit(new_session(RECIPES[1]), *data)).loss)
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("rank", range(2))
+def test_each_of_two_processes_goes_on_as_if_nothing_had_happened(data, monkeypatch, rank):
+    """Only the first one's random state is kept for all: it must not matter."""
+    be_one_of_two(monkeypatch, rank)
+    recipe = replace(RECIPES[-1], epochs=2)
+    whole = new_session(recipe)
+    events = list(fit(whole, *data))
+    elsewhere = torch.Generator().manual_seed(99).get_state()
+    again, told = trained_in_two_parts(recipe, data, ("train", 13), random=elsewhere)
+    assert [e.loss for e in told] == [e.loss for e in events]
+    for a, b in zip(whole.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(

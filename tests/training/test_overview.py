@@ -6,40 +6,18 @@ import shutil
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 
-import numpy as np
 import pytest
+from made_runs import DEMO, config, event, stopped
 
 from atelier import MODELS
-from atelier.training import overview
+from atelier.training import history, overview, watched
 from atelier.training.recipe import Recipe
 from atelier.training.runs import Run
-
-DEMO = MODELS["cnn"].presets["demo"]
-
-
-def config(model="cnn", recipe=DEMO, **network):
-    return {"model": model, "recipe": asdict(recipe), "network": network, "device_name": "2 CPU cores"}
-
-
-def event(step, split="train", **more):
-    told = {"step": step, "split": split, "epoch": step / 220, "seconds": step / 10, "loss": 0.5, "accuracy": 0.8}
-    return told | {"learning_rate": 0.1, "images_per_second": 2500.0} | more
-
-
-COUNTS = (np.eye(10, dtype=int) * 490 + 1).tolist()
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A CNN's demo, stopped after two of four epochs."""
-    run = Run.create(tmp_path, config())
-    for step, accuracy in ((110, 0.9), (220, 0.97), (330, 0.95), (440, 0.96)):
-        run.append(event(step, accuracy=accuracy - 0.1))
-        if step % 220 == 0:
-            run.append(event(step, "val", accuracy=accuracy, confusion=COUNTS))
-    run.path("best.safetensors").write_bytes(b"weights")
-    run.set_status("stopped")
-    return run
+    return stopped(tmp_path)
 
 
 def test_a_stopped_run_at_a_glance(run):
@@ -95,26 +73,6 @@ def test_the_table_has_the_newest_run_first(tmp_path):
     assert overview.table([]).empty
 
 
-def test_progress_goes_by_the_pace_of_the_last_epoch(run):
-    at = overview.progress(overview.history(run).events, DEMO)
-    assert (at.share, at.step, at.steps, at.epoch, at.seconds) == (0.5, 440, 4 * 220, 2.0, 44.0)
-    assert at.left == 2 * 22
-    run.append(event(550, seconds=88.0))  # slower now: 66 s for the epoch since step 330
-    assert overview.progress(overview.history(run).events, DEMO).left == pytest.approx(1.5 * (88 - 33))
-    at = overview.progress(overview.history(run).events.head(0), DEMO)
-    assert (at.share, at.step, at.left) == (0, 0, None)
-
-
-def test_history_follows_the_file_and_keeps_the_last_confusion(run):
-    before = overview.history(run)
-    assert list(before.events.split) == ["train", "train", "val", "train", "train", "val"]
-    assert before.confusion.sum() == 10 * 490 + 100
-    assert overview.history(run) is before  # nothing new
-    run.append(event(450))
-    assert len(overview.history(run).events) == 7
-    assert overview.history(run).confusion.sum() == 10 * 490 + 100
-
-
 def test_runs_of_the_same_name_are_told_apart(run, tmp_path):
     twin, other = Run.create(tmp_path, config()), Run.create(tmp_path, config())
     twin.append(event(110))
@@ -150,13 +108,6 @@ def test_a_new_name_or_better_weights_are_noticed(run, tmp_path):
     assert overview.signs(tmp_path) == seen[2] != seen[1] != seen[0]
 
 
-def test_curves_as_csv_hold_every_event(run):
-    header, first, *others = overview.to_csv(run).splitlines()
-    assert header == "split,step,epoch,seconds,loss,accuracy,learning_rate,images_per_second"
-    assert first == "train,110.0,0.5,11.0,0.5,0.8,0.1,2500.0"
-    assert len(others) == 5
-
-
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [(0.2, "1 s"), (59.4, "59 s"), (60, "1 min"), (150, "2 min 30 s"), (3599.6, "1 h"), (3900, "1 h 5 min")],
@@ -186,22 +137,6 @@ BAD_CONFIGS = {
     "network a word": json.dumps(config() | {"network": "deep", "recipe": None}),
     "device a list": json.dumps(config() | {"device_name": [1], "recipe": {}}),
 }
-BAD_LINES = {
-    "not JSON": "loss 0.5",
-    "a number": "7",
-    "null": "null",
-    "nothing": "{}",
-    "no loss": json.dumps({"step": 441, "split": "train"}),
-    "loss a word": json.dumps(event(441, loss="low")),
-    "loss not a number": json.dumps(event(441, loss=float("nan"))),
-    "loss endless": json.dumps(event(441, loss=10**400)),
-    "accuracy above 1": json.dumps(event(441, accuracy=99.2)),
-    "true": json.dumps(event(441, accuracy=True)),
-    "another split": json.dumps(event(441, split="holdout")),
-    "split a list": json.dumps(event(441, split=["train"])),
-    "negative time": json.dumps(event(441, seconds=-3)),
-}
-BAD_COUNTS = ([], "many", [[1, 2], [3]], [[0.5] * 10] * 10, [[-1] * 10] * 10, [[10**30] * 10] * 10, {"0": 1}, [[[]]])
 
 
 @pytest.mark.parametrize("content", BAD_CONFIGS.values(), ids=BAD_CONFIGS)
@@ -215,29 +150,13 @@ def test_a_damaged_config_is_a_sentence_in_the_table(run, tmp_path, content):
     overview.curves([summary])
 
 
-@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
-def test_a_damaged_event_is_left_out(run, line):
-    with open(run.path("metrics.jsonl"), "a") as file:
-        file.write(f"{line}\n")
-    run.append(event(450))
-    told = overview.history(run)
-    assert list(told.events.step) == [110, 220, 220, 330, 440, 440, 450]
-    assert np.isfinite(told.events.drop(columns="split").to_numpy(float)).all()
-
-
 @pytest.mark.parametrize("step", ["many", None, [1], {}, float("nan"), -1, 10**400], ids=lambda step: str(step)[:9])
 def test_a_damaged_step_raises_nothing(run, step):
     run.append(event(441) | {"step": step})
     run.append(event(450))
-    summary, told = overview.summarise(run), overview.history(run)
+    summary, told = overview.summarise(run), history.read(run)
     assert summary.state == "stopped"
     assert summary.problem or told.events.step.iloc[-1] == 450
-
-
-@pytest.mark.parametrize("counts", BAD_COUNTS, ids=lambda counts: str(counts)[:12])
-def test_damaged_counts_leave_the_last_whole_ones(run, counts):
-    run.append(event(441, "val", confusion=counts))
-    assert overview.history(run).confusion.tolist() == COUNTS
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b"null", b'{"a": NaN}'])
@@ -258,7 +177,7 @@ def test_any_file_may_be_a_folder_or_gone(run, tmp_path, name):
     run.path(name).mkdir()
     assert len(overview.summaries(tmp_path)) == 1
     assert overview.signs(tmp_path).keys() == {run.id}
-    assert overview.to_csv(run).startswith("split,")
+    assert history.to_csv(run).startswith("split,")
 
 
 def test_a_reason_that_is_no_text_is_told(run):
@@ -266,91 +185,13 @@ def test_a_reason_that_is_no_text_is_told(run):
     assert overview.status(run) == ("failed", "{'why': [1]}")
 
 
-@pytest.mark.parametrize(
-    "content", ['{"request": ["stop"]}', "[" * 100_000, "{", '{"request": 7}'], ids=lambda c: c[:12]
-)
-def test_a_damaged_request_asks_nothing(run, content):
-    run.path("request.json").write_text(content)
-    assert overview.requested(run) == ""
-    run.path("request.json").unlink()
-    run.path("request.json").mkdir()
-    assert overview.requested(run) == ""
-
-
 def test_a_run_deleted_while_it_is_read_is_left_out(run):
     shutil.rmtree(run.folder)
     assert overview.summarise(run) is None
-    assert overview.history(run).events.empty
-    assert overview.watched(run) == {}
+    assert history.read(run).events.empty
+    assert watched.read(run) == {}
 
 
 def test_there_may_be_no_folder_of_runs(tmp_path):
     assert overview.summaries(tmp_path / "nowhere") == []
     assert overview.signs(tmp_path / "nowhere") == {}
-
-
-# What is watched -----------------------------------------------------------------------------------------------------
-
-GUESSES = {
-    "digits": np.zeros((12, 28, 28), np.uint8),
-    "labels": np.arange(12) % 10,
-    "probabilities": np.full((12, 10), 0.1, np.float32),
-}
-FILTERS = {"filters": np.ones((16, 5, 5), np.float32)}
-SCENE = {
-    "scene": np.zeros((96, 288), np.uint8),
-    "boxes": np.zeros((0, 4), np.float32),
-    "box_labels": np.zeros(0, np.int64),
-    "scores": np.zeros(0, np.float32),
-}
-
-
-def watch(run, arrays):
-    with open(run.path("watch.npz"), "wb") as file:
-        np.savez(file, **arrays)
-    return overview.watched(run)
-
-
-@pytest.mark.parametrize("learnt", [FILTERS, SCENE, {"positions": np.eye(49, dtype=np.float32)}], ids=str)
-def test_what_is_watched_is_read(run, learnt):
-    seen = watch(run, GUESSES | learnt | {"step": 7})
-    assert seen.keys() == GUESSES.keys() | learnt.keys()
-    assert all(np.array_equal(seen[name], array) for name, array in (GUESSES | learnt).items())
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"labels": np.arange(5)},
-        {"probabilities": np.full((12, 10), np.nan, np.float32)},
-        {"probabilities": np.array(["x"] * 12)},
-        {"digits": np.zeros((12, 28, 30), np.uint8)},
-        {"digits": np.zeros((0, 28, 28), np.uint8), "labels": np.zeros(0, int), "probabilities": np.zeros((0, 10))},
-        {"digits": np.zeros((12, 28, 28), bool)},
-    ],
-    ids=str,
-)
-def test_damaged_guesses_are_left_out_and_the_filters_stay(run, damage):
-    assert watch(run, GUESSES | FILTERS | damage).keys() == {"filters"}
-
-
-@pytest.mark.parametrize("damage", [{"boxes": np.zeros((2, 4))}, {"scene": np.zeros((9000, 9000), np.uint8)}], ids=str)
-def test_damaged_scenes_are_left_out(run, damage):
-    assert watch(run, GUESSES | SCENE | damage).keys() == GUESSES.keys()
-
-
-@pytest.mark.parametrize("share", [0, 0.3, 0.9, 0.999])
-def test_an_archive_that_is_cut_off_shows_nothing(run, share):
-    watch(run, GUESSES | FILTERS)
-    content = run.path("watch.npz").read_bytes()
-    run.path("watch.npz").write_bytes(content[: int(len(content) * share)])
-    assert overview.watched(run) == {}
-
-
-@pytest.mark.parametrize("at", range(0, 900, 37))
-def test_an_archive_with_a_wrong_byte_raises_nothing(run, at):
-    watch(run, FILTERS)
-    content = bytearray(run.path("watch.npz").read_bytes())
-    content[at % len(content)] ^= 0xFF
-    run.path("watch.npz").write_bytes(content)
-    overview.watched(run)

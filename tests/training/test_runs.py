@@ -1,7 +1,9 @@
 import json
+import secrets
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -26,6 +28,14 @@ def test_a_new_run_is_queued_and_opens_again(run):
     assert again.status() == ("queued", "")
     assert again.read("config.json")["model"] == "cnn"
     assert again.metrics() == []
+
+
+def test_runs_that_are_created_at_the_same_instant_never_meet(tmp_path, monkeypatch):
+    letters = iter(["abcd", "abcd", "ef01"])
+    monkeypatch.setattr(secrets, "token_hex", lambda count: next(letters))
+    monkeypatch.setattr(time, "strftime", lambda form: "20260101-120000")
+    ids = [Run.create(tmp_path, {"model": "cnn"}).id for _ in range(2)]
+    assert ids == ["20260101-120000-cnn-abcd", "20260101-120000-cnn-ef01"]
 
 
 @pytest.mark.parametrize("wrong", ["nothing", "../runs", "", "."])
@@ -107,10 +117,23 @@ def test_a_damaged_status_is_said_not_raised(run, content):
     assert run.status() == ("failed", "The run's status is missing or damaged.")
 
 
-def test_a_damaged_file_of_a_run_is_named(run):
-    run.path("config.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000], ids=lambda content: content[:3])
+def test_a_damaged_file_of_a_run_is_named(run, content):
+    run.path("config.json").write_text(content)
     with pytest.raises(RunError, match="config"):
         run.read("config.json")
+
+
+BAD_REQUESTS = ['{"request": ["stop"]}', '{"request": 7}', '{"request": "fly"}', "{", "[" * 100_000]
+
+
+@pytest.mark.parametrize("content", BAD_REQUESTS, ids=lambda content: content[:20])
+def test_a_damaged_request_asks_nothing(run, content):
+    run.path("request.json").write_text(content)
+    assert run.requested() == ""
+    run.path("request.json").unlink()
+    run.path("request.json").mkdir()
+    assert run.requested() == ""
 
 
 def test_writing_leaves_nothing_half_written(run):

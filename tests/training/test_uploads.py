@@ -273,7 +273,7 @@ def test_what_is_larger_than_allowed_is_not_read_to_its_end(runs):
 
 def test_a_strangers_file_starts_no_download(runs, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
-    monkeypatch.setattr(backbones, "_fetch", lambda architecture: pytest.fail("fetched"))
+    monkeypatch.setattr(backbones, "fetch", lambda architecture: pytest.fail("fetched"))
     with pytest.raises(backbones.BackboneError, match="ImageNet weights of alexnet"):
         receive(file_of(tmp_path, "alexnet", config={"backbone": "imagenet"}), runs)
     assert not any(runs.iterdir())

@@ -8,13 +8,14 @@ import torch
 
 from atelier import MODELS
 from atelier.data import mnist
-from atelier.training import jobs, train, watch
+from atelier.training import train, watch
 from atelier.training.runs import Run
+from atelier.training.worker import attended
 
 SMALL = {  # networks and data small enough for a test; epochs as in the demo. VGG16 is watched as AlexNet is.
     "cnn": ({}, {"train_size": 1000}),
-    "faster_rcnn": ({"channels": 16, "hidden": 32}, {"train_size": 200, "validation_size": 100}),
-    "alexnet": ({"backbone": "none"}, {"train_size": 100, "batch_size": 25, "validation_size": 100}),
+    "faster_rcnn": ({"channels": 16, "hidden": 32}, {"train_size": 200}),
+    "alexnet": ({"backbone": "none"}, {"train_size": 100, "batch_size": 25}),
     "vit": ({"depth": 2}, {"train_size": 200}),
 }
 LEARNT = {"cnn": ["filters"], "alexnet": ["filters"], "vit": ["positions", "attention"], "faster_rcnn": ["boxes"]}
@@ -23,12 +24,15 @@ LEARNT = {"cnn": ["filters"], "alexnet": ["filters"], "vit": ["positions", "atte
 @pytest.mark.parametrize("model", SMALL)
 def test_each_panel_shows_at_least_three_things_in_a_demo(model, tmp_path, monkeypatch):
     network, small = SMALL[model]
-    recipe = replace(MODELS[model].presets["demo"], **{"batch_size": 20, **small})
+    recipe = replace(MODELS[model].presets["demo"], **{"batch_size": 20, "validation_size": 100, **small})
+    few = {split: tuple(part[:1000] for part in mnist.load(split)) for split in ("train", "val")}
+    few["test"] = tuple(part[:100] for part in mnist.load("test"))
+    monkeypatch.setattr(mnist, "load", few.get)
     run = Run.create(tmp_path, train.new_config(model, recipe, "cpu", network))
     if model == "faster_rcnn":  # so little training finds no box for sure
         monkeypatch.setattr(watch, "SHOWN_FROM", 0.0)
     shown = {name: set() for name in ("probabilities", "confusion", *LEARNT[model])}
-    for event in jobs.attended(run, "cpu", lambda: train.train(run.read("config.json"), run)):
+    for event in attended(run, "cpu", lambda: train.train(run.read("config.json"), run)):
         seen = run.watched()
         for name in shown.keys() - {"confusion"}:
             shown[name].add(seen[name].tobytes())

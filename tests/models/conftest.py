@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision_server import Server, random_features, write
+
+
+@pytest.fixture(scope="session")
+def convolutions() -> dict[str, torch.Tensor]:
+    return random_features("alexnet")
+
+
+@pytest.fixture(scope="session")
+def original(convolutions, tmp_path_factory) -> bytes:
+    """What torchvision's file is like: convolutions as parameters, and a classifier that nobody here wants."""
+    content = {f"features.{name}": torch.nn.Parameter(tensor) for name, tensor in convolutions.items()}
+    return write(tmp_path_factory.mktemp("made") / "file.pth", content | {"classifier.6.bias": torch.zeros(1000)})
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """Of PyTorch's hub, not made yet."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+@pytest.fixture
+def server(cache, original, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = Server()
+    server.offer(original, monkeypatch)
+    yield server
+    server.stop()
