@@ -1,5 +1,6 @@
 """Which digit Look inside is about: the one that was drawn, one of MNIST's test digits, or a picture."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,9 @@ from pages import looking, shared
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
 
-FIRST = 247  # the test digit that is there before anything was drawn: a 4 that leans towards 6 and 9
+FIRST = 2447  # the test digit that is there before anything was drawn: a 4 that some networks take for a 9
 HARDEST = 100  # of each network's test digits, so many can be chosen
+ALL, PART = 10_000, 500  # test digits, and how many of them between two steps of the progress bar
 
 state = st.session_state
 
@@ -21,28 +23,29 @@ state = st.session_state
 # What the controls do ------------------------------------------------------------------------------------------------
 
 
-def show_test_digit(index: int, told: str = "") -> None:
-    """Show this one of the test digits."""
+def show_test_digit(choose: Callable[[np.ndarray], int], told: str = "") -> None:
+    """Show the test digit whose number `choose` says, who is given the labels `int64[10_000]`."""
+    state.inside_hardest_asked = False
     try:
         images, labels = mnist.load("test")
     except mnist.DamagedDataError as error:
         state.inside_objection = str(error)
         return
+    index = choose(labels)
     state.strokes = None  # the canvas of Draw starts anew
-    message = f"Digit number {index:,} of MNIST's 10,000 test digits{told}."
+    message = f"Digit number {index:,} of MNIST's {ALL:,} test digits{told}."
     shared.show_digit(images[index], message, truth=int(labels[index]))
 
 
 def number_chosen() -> None:
-    show_test_digit(state.digit_number)
+    if state.digit_number is not None:
+        show_test_digit(lambda _: state.digit_number)
 
 
 def class_chosen() -> None:
-    if state.digit_class is None:
-        return
-    _, labels = mnist.load("test")
-    show_test_digit(int(np.random.default_rng().choice(np.flatnonzero(labels == state.digit_class))))
-    state.digit_class = None  # so that the same class can be asked for again
+    wanted, state.digit_class = state.digit_class, None  # so that the same class can be asked for again
+    if wanted is not None:
+        show_test_digit(lambda labels: int(np.random.default_rng().choice(np.flatnonzero(labels == wanted))))
 
 
 def picture_chosen() -> None:
@@ -53,19 +56,13 @@ def picture_chosen() -> None:
     except photo.PhotoError as error:
         state.inside_objection = str(error)  # the digit that was there stays
         return
-    state.strokes = None
+    state.update(strokes=None, inside_hardest_asked=False)
     shared.show_digit(digit, "Read from your picture.")
 
 
-@st.cache_data(max_entries=20, show_spinner=False)
-def hardest(_classifier: "Classifier", identity: str) -> np.ndarray:
-    from atelier.evaluation.hardest import hardest
-
-    return hardest(_classifier, HARDEST)
-
-
 def hardest_for() -> None:
-    """A network and a place in the order of its hardest test digits."""
+    """A network, and a place in the order of its hardest test digits."""
+    asked = {"on_change": state.update, "kwargs": {"inside_hardest_asked": True}}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
             "Hardest for …",
@@ -74,41 +71,57 @@ def hardest_for() -> None:
             format_func=lambda name: MODELS[name].title,
             placeholder="a network",
             key="digit_hardest_for",
+            **asked,
         )
         place = st.number_input(
-            "Place", 1, HARDEST, key="digit_rank", disabled=name is None, help="1 is the hardest of all."
+            "Place", 1, HARDEST, key="digit_rank", disabled=name is None, help="1 is the hardest of all.", **asked
         )
-    if name is None or (classifier := looking.network(name)) is None:
+    if name is None or not state.get("inside_hardest_asked") or (classifier := looking.network(name)) is None:
         return
-    with st.spinner(f"{MODELS[name].title} reads all 10,000 test digits …", show_time=True):
-        index = int(hardest(classifier, looking.identity(name))[place - 1])
-    wanted = (name, place)
-    if state.get("inside_hardest") != wanted:
-        state.inside_hardest = wanted
-        show_test_digit(index, f", and number {place} of the hardest for {MODELS[name].title}")
-        st.rerun()
+    state.inside_hardest_asked = False  # who does something else meanwhile is not made to wait
+    try:
+        order = np.argsort(on_truth(classifier, looking.identity(name)), kind="stable")
+    except mnist.DamagedDataError as error:
+        st.warning(str(error))
+        return
+    show_test_digit(lambda _: int(order[place - 1]), f", and number {place} of the hardest for {MODELS[name].title}")
+    st.rerun()
+
+
+def on_truth(classifier: "Classifier", identity: str) -> np.ndarray:
+    """The probability `float32[10_000]` that a network gives each test digit's true class; shows how far it is."""
+    progress, parts = st.empty(), []
+    for start in range(0, ALL, PART):
+        progress.progress(start / ALL, f"{classifier.spec.title} has read {start:,} of {ALL:,} test digits")
+        parts.append(on_truth_of_some(classifier, identity, start))
+    progress.empty()
+    return np.concatenate(parts)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def on_truth_of_some(_classifier: "Classifier", identity: str, start: int) -> np.ndarray:
+    images, labels = (part[start : start + PART] for part in mnist.load("test"))
+    return _classifier.predict_proba(images)[np.arange(PART), labels]
 
 
 # What is shown -------------------------------------------------------------------------------------------------------
 
 
-def choose() -> np.ndarray | None:
-    """The controls; returns the digit `uint8[28, 28]`. While nothing has been drawn, it is a test digit. None if that
-    cannot be read; the page has said so then."""
-    digit, truth, told = state.get("digit"), state.get("truth"), state.get("message", "")
+def choose() -> tuple[np.ndarray | None, int | None]:
+    """The controls; returns the digit `uint8[28, 28]` and its true class, where that is known. While there is none, it
+    is a test digit. None if that cannot be read; the page has said so then."""
+    digit, truth, told = state.get("digit"), state.get("truth"), state.get("message") or "The digit from Draw."
     if drawing.paths(state.get("strokes")):
         told = "The digit that was drawn."
-    if digit is None:
+    if digit is None or not digit.any():
+        told = "Nothing has been drawn yet" if digit is None else "That picture is blank"
+        told += ": one of MNIST's test digits."
         try:
             images, labels = mnist.load("test")
         except mnist.DamagedDataError as error:
             st.warning(str(error))
-            return None
-        digit, truth, told = (
-            images[FIRST],
-            int(labels[FIRST]),
-            "Nothing has been drawn yet: one of MNIST's test digits.",
-        )
+            return None, None
+        digit, truth = images[FIRST], int(labels[FIRST])
     if objection := state.pop("inside_objection", ""):
         st.warning(objection)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -116,10 +129,13 @@ def choose() -> np.ndarray | None:
         if truth is not None:
             st.markdown(f"True label: **{truth}**", width="content")
         with st.popover("Another digit", icon=":material/casino:"):
-            st.number_input("Test digit number", 0, 9_999, key="digit_number", on_change=number_chosen)
+            st.number_input(
+                "Test digit number", 0, ALL - 1, None, key="digit_number", on_change=number_chosen,
+                placeholder=f"0 to {ALL - 1}",
+            )  # fmt: skip
             st.segmented_control("Some test digit that is a …", range(10), key="digit_class", on_change=class_chosen)
             hardest_for()
             st.file_uploader("Picture of one digit", key="digit_picture", on_change=picture_chosen)
         if st.button("Draw one", icon=":material/draw:"):
             st.switch_page("pages/draw.py")
-    return digit
+    return digit, truth

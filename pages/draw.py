@@ -137,4 +137,4 @@ with st.container(key="draw_status"):
 
 scene.several_digits()
 if shared.loading(answers):
-    shared.wait_for_a_network()
+    shared.wait_for_a_network(answers)

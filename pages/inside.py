@@ -20,47 +20,80 @@ VIEWS = {
     "Vision Transformer": inside_vit.show,
     "Faster R-CNN": inside_detector.show,
 }
+UNSURE = 0.5  # who is less sure has not recognised the digit
+STYLE = """<style>
+.scale { display: flex; align-items: center; gap: 0.4rem; font-size: 0.85rem; margin-top: 0.3rem; }
+.scale i { flex: 1; height: 0.7rem; background: linear-gradient(90deg, black, var(--colour)); }
+</style>"""
 
 shared.through_app()
 shared.style()
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def evidence(_classifier: "Classifier", identity: str, digit: np.ndarray, target: int) -> tuple[str, str]:
-    """A network's evidence as an image's address, and how it was found."""
+def evidence(_classifier: "Classifier", identity: str, digit: np.ndarray, target: int) -> tuple[np.ndarray, str, str]:
+    """A network's evidence `float32[28, 28]`, as an image's address too, and how it was found."""
     from atelier.explain.evidence import evidence, picture
 
     seen, buffer = evidence(_classifier, digit, target), io.BytesIO()
     Image.fromarray(picture(digit, seen, _classifier.spec.colour)).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}", seen.method
+    return seen.heat, f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}", seen.method
 
 
-digit = digit_choice.choose()
+def summary(answers: list[shared.Answer], truth: int | None) -> str:
+    """What the answers come to; empty until there are two."""
+    given = [answer for answer in answers if answer.digit is not None]
+    told = shared.agreement(answers)
+    if shared.loading(answers) or not told:
+        return told
+    if truth is not None and truth not in {answer.digit for answer in given}:
+        return f"{told} It is a {truth}: no network recognises it."
+    if max(answer.probabilities.max() for answer in given) < UNSURE:
+        return f"{told} But no network is even {UNSURE:.0%} sure: none recognises a digit."
+    return told
+
+
+digit, truth = digit_choice.choose()
 if digit is None:
     st.stop()
 
-answers = [shared.ask(spec, digit) for spec in MODELS.values()]
+answers, heats = [shared.ask(spec, digit) for spec in MODELS.values()], {}
 st.subheader("Why did each of them answer so?")
-st.markdown("Colour marks where each network found what speaks for **its own answer**: the stronger, the more.")
+if told := summary(answers, truth):
+    st.markdown(f"**{told}**")
+st.markdown(
+    "Colour marks where each network found what speaks for **its own answer**: the stronger the colour, the more, in "
+    "percent of its strongest place."
+)
+st.html(STYLE)
 with st.grid("auto", min_column_width=165):
     for answer in answers:
-        name = answer.spec.name
+        name, colour = answer.spec.name, answer.spec.colour
         with st.container(border=True, height="stretch"):
             st.html(shared.card_head(answer.spec) + shared.card_run(answer.spec))
             with st.container(key=f"evidence_{name}"):
                 if answer.digit is None:
                     looking.network(name)  # says why
                     continue
-                source, method = evidence(shared.load(name).result(), looking.identity(name), digit, answer.digit)
+                classifier, identity = shared.load(name).result(), looking.identity(name)
+                heats[name], source, method = evidence(classifier, identity, digit, answer.digit)
                 told = f"What in the digit spoke for {answer.digit}, to {answer.spec.title}"
                 st.html(
-                    f'<img class="seen" alt="{told}" src="{source}"><div class="confidence">{answer.digit}, '
-                    f'{answer.probabilities.max():.1%} sure</div><div class="note">{method}</div>'
+                    f'<img class="seen" alt="{told}" src="{source}">'
+                    f'<div class="scale" style="--colour: {colour}">0%<i></i>100%</div>'
+                    f'<div class="confidence">{answer.digit}, {answer.probabilities.max():.1%} sure</div>'
+                    f'<div class="note">by {method}</div>'
                 )
+    with st.container(border=True, height="stretch", key="inside_digit"):
+        st.html(shared.card_picture(digit))
+for name in heats:
+    if differences := looking.differences(name):
+        st.caption(differences)
+looking.download("The five maps (NPZ)", lambda: looking.npz(digit=digit, **heats), "evidence.npz")
 
 view = st.segmented_control(
     "Look closer", list(VIEWS), default="All five", required=True, key="view", bind="query-params"
 )
 VIEWS[view](digit)
 if shared.loading(answers):
-    shared.wait_for_a_network()
+    shared.wait_for_a_network(answers)

@@ -13,6 +13,7 @@ from PIL import Image
 from atelier import MODELS
 from atelier.data import mnist
 from pages import looking, shared
+from pages.inside_pictures import picture
 from pages.live import live_figure
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
     from atelier.explain.architecture import Box
     from atelier.explain.perturbations import Flip
 
-ROW = 134  # pixels: height of a network's row of small pictures
-TITLE = 74  # and of the figure's title
+TALLEST = 1100  # pixels of a sheet of small pictures, beside which others stand
 WIDE = 460  # pixels: narrower figures go below each other
 NEAREST = 6  # neighbours shown
-EPSILONS = np.arange(17) / 64  # steps whose effect is drawn
+EPSILONS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 18, 25]) / 100  # steps whose effect is drawn: most happens early
 SLIDERS = {  # what can be done to the digit: label, range, step, format
     "right": ("Shift to the right, pixels", -14.0, 14.0, 0.5, "%.1f"),
     "down": ("Shift down, pixels", -14.0, 14.0, 0.5, "%.1f"),
@@ -60,9 +60,9 @@ def loaded() -> dict[str, "Classifier"]:
     return {name: promise.result() for name, promise in promises.items() if promise.done() and not promise.exception()}
 
 
-def _choose(label: str, names: list[str], key: str) -> str:
+def _choose(label: str, key: str) -> str:
     return st.segmented_control(
-        label, names, default=names[0], required=True, key=key, format_func=lambda name: MODELS[name].title
+        label, list(MODELS), default="cnn", required=True, key=key, format_func=lambda name: MODELS[name].title
     )
 
 
@@ -73,9 +73,10 @@ def _choose(label: str, names: list[str], key: str) -> str:
 def made_of(_: np.ndarray) -> None:
     looking.question(
         "What is it made of?",
-        "From left to right: the shape of what some layers hand on (such as maps × height × width), and these layers.",
+        "Read from left to right: each drawing is what a few layers hand on, with its shape (maps × height × width, or "
+        "tokens × numbers) and these layers beneath.",
     )
-    name = _choose("Network", list(MODELS), "inside_architecture")
+    name = _choose("Network", "inside_architecture")
     network = looking.network(name)
     if network is None:
         return
@@ -87,7 +88,9 @@ def made_of(_: np.ndarray) -> None:
         f"**{table.parameters.sum():,}** parameters · **{table.mult_adds.sum():,}** multiply-adds and "
         f"**{table.milliseconds.sum():.1f} ms** for one digit, measured here."
     )
-    shown = table.drop(columns=["part", "part_output"]).assign(output=table.output.map(_shape))
+    shown = table.drop(columns=["part", "part_output"]).assign(
+        layer=table.layer.replace("", "the network itself"), output=table.output.map(_shape)
+    )
     st.dataframe(
         shown,
         hide_index=True,
@@ -154,9 +157,10 @@ def sliders(digit: np.ndarray) -> None:
     shift = amounts.pop("right"), amounts.pop("down")
     changed = perturb(digit, shift=shift, **amounts)
     before = {name: network.predict(digit[None])[0] for name, network in loaded().items()}
+    answers = {name: shared.ask(spec, changed) for name, spec in MODELS.items()}
     with st.grid("auto", min_column_width=165):
         for spec in MODELS.values():
-            answer = shared.ask(spec, changed)
+            answer = answers[spec.name]
             with st.container(border=True, height="stretch", key=f"inside_changed_{spec.name}"):
                 first = before.get(spec.name)
                 note = "&nbsp;" if first is None else "as before" if answer.digit == first else f"before: {first}"
@@ -173,6 +177,10 @@ def sliders(digit: np.ndarray) -> None:
                 '<div class="network" style="border-color: gray">Changed</div>'
                 f'<img class="seen" alt="The changed digit" src="data:image/png;base64,{_base64(buffer.getvalue())}">'
             )
+    said = {name: answer.probabilities for name, answer in answers.items() if answer.probabilities is not None}
+    looking.download(
+        "Changed digit and answers (NPZ)", lambda: looking.npz(digit=digit, changed=changed, **said), "changed.npz"
+    )
 
 
 def as_it_was() -> None:
@@ -186,7 +194,8 @@ def searches(digit: np.ndarray) -> None:
 
     looking.question(
         "How little is enough?",
-        "Choose what may change. The smallest change found that flips each answer, and what the network says then.",
+        "Choose what may change: the smallest change that flips each answer is searched, and shown with what the "
+        "network says then.",
     )
     if state.get("inside_searched_digit") != digit.tobytes():
         state.update(inside_searched_digit=digit.tobytes(), inside_searched=[])
@@ -212,10 +221,12 @@ def searches(digit: np.ndarray) -> None:
     figure = all_figures.flips(list(networks), kinds, found)
     with st.grid("auto", min_column_width=WIDE):
         alt = "For each network the least changed digits that it takes for another"
-        live_figure(figure, "inside_flips", TITLE + ROW * len(networks), alt)
+        picture(figure, "inside_flips", alt, tallest=TALLEST, legend=False)
         with st.container():
             st.dataframe(table, hide_index=True)
             looking.download("Table (CSV)", table.to_csv(index=False), "smallest_changes.csv")
+            digits = {f"{name}_{kind}": flip.digit for (name, kind), flip in found.items() if flip}
+            looking.download("Changed digits (NPZ)", lambda: looking.npz(**digits), "smallest_changes.npz")
 
 
 def search(kind: str) -> None:
@@ -254,7 +265,7 @@ def against(digit: np.ndarray) -> None:
     looking.question(
         "What if somebody knows the network and wants it to fail?",
         "The fast gradient sign method makes each pixel brighter (red) or darker (blue) by ε, whichever makes this "
-        "network less sure. From left to right: the digit, the step, the result.",
+        "network less sure. From top to bottom: the digit, the step, the result.",
     )
     epsilon = st.slider("ε, share of full brightness", 0.0, 0.25, 0.05, 0.01, key="inside_epsilon")
     networks = loaded()
@@ -265,9 +276,9 @@ def against(digit: np.ndarray) -> None:
     with st.grid("auto", min_column_width=WIDE):
         figure = all_figures.steps(list(networks), digit, signs, results, before, after)
         alt = "For each network the digit, the step against it and the result"
-        live_figure(figure, "inside_step", TITLE + ROW * len(networks), alt)
+        picture(figure, "inside_step", alt, tallest=TALLEST, legend=False)
         figure = all_figures.certainty(list(networks), EPSILONS, np.array(curves), np.argmax(before, axis=1))
-        live_figure(figure, "inside_certainty", TITLE + 400, "How sure each network stays as ε grows")
+        live_figure(figure, "inside_certainty", 480, "How sure each network stays as ε grows")
     arrays = {"networks": list(networks), "signs": signs, "results": results, "epsilons": EPSILONS, "sure": curves}
     looking.download("Steps (NPZ)", lambda: looking.npz(digit=digit, **arrays), "steps.npz")
 
@@ -313,14 +324,13 @@ def alike(digit: np.ndarray) -> None:
     near, distances, here = map(np.array, zip(*found.values(), strict=True))
     figure = all_figures.nearest(list(networks), images[near], labels[near], distances)
     with st.grid("auto", min_column_width=WIDE):
-        live_figure(
-            figure, "inside_nearest", TITLE + ROW * len(networks), "The nearest training digits of each network"
-        )
+        picture(figure, "inside_nearest", "The nearest training digits of each network", tallest=TALLEST, legend=False)
         with st.container():
-            name = _choose("Map of", list(networks), "inside_map")
-            kept, star = known[name].spread[:2].sum(), found[name][2]
-            drawn = all_figures.neighbour_map(known[name].map_2d(), labels, star, kept, name)
-            live_figure(drawn, "inside_neighbour_map", TITLE + 500, "A map of training digits with this digit in it")
+            name = _choose("Map of", "inside_map")
+            if looking.network(name) is not None and name in networks:
+                kept, star = known[name].spread[:2].sum(), found[name][2]
+                drawn = all_figures.neighbour_map(known[name].map_2d(), labels, star, kept, name)
+                live_figure(drawn, "inside_neighbour_map", 560, "A map of training digits with this digit in it")
     maps = {f"{name}_map": known[name].map_2d() for name in networks}
     looking.download(
         "Neighbours (NPZ)",

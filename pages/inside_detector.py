@@ -1,54 +1,28 @@
 """Look inside Faster R-CNN: from anchors to boxes in eight steps, and the CNN on the same scene."""
 
-from collections.abc import Callable
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import streamlit as st
-from PIL import Image
-from plotly.graph_objects import Figure
-from streamlit_drawable_canvas import boxes_to_drawing, st_canvas
 
 from atelier.data import drawing, mnist, scenes
-from atelier.explain import detector_figures as figures
+from atelier.explain import detector_figures, detector_strip
 from pages import looking, scene
-from pages.live import live_figure
+from pages.detector_steps import SCORE, STEPS, Looked, decided, figure, numbers, place
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
-    from atelier.explain.proposals import Decision, Slide, Walk
+    from atelier.explain.proposals import Slide, Walk
 
 SOURCES = {"test": "Test scene", "drawn": "My number", "digit": "This digit"}
-TRUTHS = {"hidden": "Not now", "drawn": "I draw them", "told": "Tell me"}
 FIRST_SCENE = 8  # the seed of the test scene that everybody sees first: digits of many sizes, some touch
-SCORE, OVERLAP = 0.5, 0.3  # where the last step's sliders begin: what the detector itself does
-WIDE, BELOW = 1100, 50  # pixels of a figure: its width on a wide screen, and what a legend takes
-PANELS = 420  # pixels: narrower figures go below each other
-CANVAS = 760, 300  # pixels, the most that the canvas for true boxes takes
-SHORTEST = 6  # pixels of the canvas: who draws a smaller box has only clicked
-STYLE = """<style>
-@media (max-width: 1040px) { .st-key-inside_true_boxes { zoom: 0.75; } }
-@media (max-width: 700px) { .st-key-inside_true_boxes { zoom: 0.4; } .st-key-inside_strip { display: none; } }
-</style>"""
 
 state = st.session_state
-
-
-class Looked(NamedTuple):
-    """What a step shows."""
-
-    picture: np.ndarray  # uint8[H, W], the scene
-    true: np.ndarray | None  # float32[T, 4], its true boxes, if they are known
-    walk: "Walk"
 
 
 @st.fragment
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`; scenes of several digits are the detector's own."""
-    st.html(STYLE)
     st.header("How does a detector find digits?")
     picture, true = choose_scene(digit)
     if picture is None:
@@ -105,6 +79,7 @@ def another_scene() -> None:
 # The steps -----------------------------------------------------------------------------------------------------------
 
 
+@st.fragment  # so that a step does not compute again what is below
 def steps(looked: Looked) -> None:
     """All steps in a strip, and one of them large."""
     names, strip = list(STEPS), st.container()
@@ -115,8 +90,8 @@ def steps(looked: Looked) -> None:
             st.button("Back", icon=":material/arrow_back:", disabled=number == 0, on_click=go, args=(number - 1,))
             st.button("Next", icon=":material/arrow_forward:", disabled=number == last, on_click=go, args=(number + 1,))
     with strip:
-        drawn = figures.strip(looked.walk, decided(looked.walk), *place(looked.walk), names, number)
-        figure(drawn, "inside_strip", "All eight steps, small", lambda point: go(point["customdata"]), tallest=250)
+        drawn = detector_strip.strip(looked.walk, decided(looked.walk), *place(looked.walk), names, number)
+        figure(drawn, "inside_strip", "All eight steps, small", lambda point: go(point["customdata"]), 250, 160)
     question, reading, see = STEPS[step]
     looking.question(f"{number + 1}. {question}", reading)
     see(looked)
@@ -126,221 +101,10 @@ def go(step: int) -> None:
     state.inside_step = list(STEPS)[step]
 
 
-def decided(walk: "Walk") -> "Decision":
-    """The last step, with what its sliders say; they are kept while other steps are shown."""
-    from atelier.explain import proposals
-
-    score, overlap = state.get("inside_score", SCORE), state.get("inside_overlap", OVERLAP)
-    return proposals.decide(walk, score, overlap, state.get("inside_each_class", False))
-
-
-def place(walk: "Walk") -> tuple[int, int]:
-    """Row and column of the map where anchors are shown: as clicked, or where a digit is surest. Clicks are kept as
-    shares: the next scene has another size."""
-    rows, columns = walk.objectness.shape[:2]
-    if "inside_place" not in state:
-        return divmod(int(walk.objectness.max(-1).argmax()), columns)
-    down, right = state.inside_place
-    return int(down * rows), int(right * columns)
-
-
-def at_place(walk: "Walk") -> Callable[[dict[str, Any]], None]:
-    def clicked(point: dict[str, Any]) -> None:
-        (row, column), (rows, columns) = point["point"], walk.objectness.shape[:2]
-        state.inside_place = row / rows, column / columns
-
-    return clicked
-
-
-def see_picture(looked: Looked) -> None:
-    figure(figures.picture(looked.walk.picture), "inside_picture", "The scene as the detector gets it")
-    numbers("picture", picture=looked.walk.picture)
-
-
-def see_features(looked: Looked) -> None:
-    from atelier.explain import proposals
-
-    maps = looked.walk.features
-    columns = 2 if maps.shape[2] > 2 * maps.shape[1] else 4
-    chosen = proposals.most_varied(maps, 12)
-    drawn = figures.channels(maps, chosen, columns)
-    figure(drawn, "inside_features", "The channels of the backbone that vary most", tallest=560)
-    numbers("features", features=maps)
-
-
-def see_anchors(looked: Looked) -> None:
-    walk, (row, column) = looked.walk, place(looked.walk)
-    boxes, scores = st.columns([2, 1])
-    with boxes:
-        drawn = figures.anchors(walk, row, column)
-        figure(drawn, "inside_anchors", "The anchors at the clicked place", at_place(walk), share=0.66)
-    with scores:
-        drawn = figures.anchor_scores(walk, row, column)
-        live_figure(drawn, "inside_anchor_scores", 380, "How sure each anchor is to hold some digit")
-    numbers("anchors", anchors=walk.anchors, shifted=walk.shifted)
-
-
-def see_objectness(looked: Looked) -> None:
-    figure(figures.objectness(looked.walk), "inside_objectness", "Where the first stage sees some digit")
-    with st.expander("Which anchor sees what?"):
-        drawn = figures.objectness_by_anchor(looked.walk)
-        figure(drawn, "inside_by_anchor", "Where each anchor sees some digit", tallest=560)
-    numbers("objectness", objectness=looked.walk.objectness)
-
-
-def see_proposals(looked: Looked) -> None:
-    walk = looked.walk
-    most = st.slider("How many of the surest", 1, 200, 200, key="inside_most", width=400, persist_state="session")
-    with st.grid("auto", min_column_width=PANELS):
-        drawn = figures.candidates(walk, most)
-        figure(drawn, "inside_candidates", "The surest boxes before non-maximum suppression", share=0.5)
-        drawn = figures.survivors(walk, most)
-        figure(drawn, "inside_survivors", "The boxes that non-maximum suppression leaves", share=0.5)
-    numbers("proposals", candidates=walk.candidates, objectness=walk.candidates_objectness, kept=walk.kept)
-
-
-def see_crops(looked: Looked) -> None:
-    from atelier.explain import proposals
-
-    walk, chosen = looked.walk, proposal(looked.walk)
-    crop = walk.crops[chosen]
-    with st.grid("auto", min_column_width=PANELS):
-        drawn = figures.crops(walk, chosen)
-        figure(drawn, "inside_crops", "Proposals cut out", lambda point: choose(point["customdata"]), 0.5)
-        drawn = figures.channels(crop, proposals.most_varied(crop, 24), 6, f"Proposal {chosen + 1}: ")
-        figure(drawn, "inside_crop", "The channels that vary most in the chosen proposal", share=0.5)
-    numbers("crops", proposals=walk.proposals, crops=walk.crops)
-
-
-def see_classes(looked: Looked) -> None:
-    walk, chosen = looked.walk, proposal(looked.walk)
-    with st.grid("auto", min_column_width=PANELS):
-        drawn = figures.classes(walk, chosen)
-        alt = "The class probabilities of the surest proposals"
-        live_figure(drawn, "inside_classes", 520, alt, lambda point: choose(point["y"]))
-        drawn = figures.refined(walk, chosen)
-        figure(drawn, "inside_refined", "The chosen proposal and its refined box", share=0.5)
-    numbers("classes", proposals=walk.proposals, probabilities=walk.probabilities, refined=walk.refined)
-
-
-def proposal(walk: "Walk") -> int:
-    """The number of the chosen one; the first until one is clicked."""
-    return min(state.get("inside_proposal", 0), len(walk.proposals) - 1, figures.SHOWN - 1)
-
-
-def choose(number: int | None) -> None:
-    if number is not None:
-        state.inside_proposal = int(number)
-
-
-# The last step: which boxes stay, and how good they are --------------------------------------------------------------
-
-
-def see_final(looked: Looked) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        kept = {"width": 260, "persist_state": "session"}
-        help_text = "Boxes that the detector is less sure of are left out."
-        st.slider("Least score", 0.0, 1.0, SCORE, 0.01, key="inside_score", help=help_text, **kept)
-        help_text = "Of two boxes that share more than this (intersection over union), the surer one stays."
-        st.slider("Most overlap (IoU)", 0.0, 1.0, OVERLAP, 0.01, key="inside_overlap", help=help_text, **kept)
-        help_text = "Only boxes of the same digit drop each other, so one drawn digit may be read twice."
-        st.toggle("torchvision's rule", key="inside_each_class", help=help_text, **kept)
-    decision = decided(looked.walk)
-    modes = [mode for mode in TRUTHS if mode != "told" or looked.true is not None]
-    truth = st.segmented_control(
-        "Where are the digits really?",
-        modes,
-        default="hidden",
-        required=True,
-        format_func=TRUTHS.get,
-        key="inside_truth",
-        persist_state="session",
-    )
-    true = draw_true_boxes(looked.picture) if truth == "drawn" else looked.true if truth == "told" else None
-    drawn = figures.final(looked.picture, decision, np.zeros((0, 4)) if true is None else true)
-    figure(drawn, "inside_final", f"The scene with the boxes found: {decision.found.reading or 'none'}")
-    st.markdown(
-        f"**{len(decision.likely.labels)}** boxes are sure enough; **{len(decision.kept)}** stay. "
-        f"The detector reads **{decision.found.reading or 'nothing'}**."
-    )
-    if true is not None and len(true):
-        how_good(true, decision)
-    found = decision.found
-    numbers("boxes", boxes=found.boxes, labels=found.labels, scores=found.scores, probabilities=found.probabilities)
-
-
-def draw_true_boxes(picture: np.ndarray) -> np.ndarray:
-    """The boxes `float32[T, 4]` that the student draws; each scene keeps its own while the session lasts."""
-    height, width = picture.shape
-    zoom = min(CANVAS[0] / width, CANVAS[1] / height)
-    name = sha256(picture.tobytes() + bytes(str(picture.shape), "ascii")).hexdigest()
-    kept = state.setdefault("inside_true_boxes", {})
-    canvas = state.get("inside_true_canvas", {})
-    if canvas.get("scene") != name or canvas["key"] not in state:  # begin with what was drawn before
-        start = boxes_to_drawing(kept.get(name, []), stroke_color="#56B4E9", stroke_width=3)
-        canvas = state.inside_true_canvas = {"scene": name, "key": f"inside_true_{uuid4().hex}", "start": start}
-    st.markdown("Draw a box tightly around each digit: press at one corner, drag to the other.")
-    st.space("xsmall")  # room for the canvas's own toolbar
-    with st.container(key="inside_true_boxes"):
-        drawn = st_canvas(
-            drawing_mode="labeled_rect",
-            fill_color="rgba(0, 0, 0, 0)",
-            stroke_color="#56B4E9",
-            stroke_width=3,
-            background_image=Image.fromarray(picture),
-            width=round(zoom * width),
-            height=round(zoom * height),
-            initial_drawing=canvas["start"],
-            key=canvas["key"],
-        )
-    if drawn.json_data is not None:
-        kept[name] = [box for box in drawn.boxes if min(box["width"], box["height"]) >= SHORTEST]
-    boxes = [
-        (box["left"], box["top"], box["left"] + box["width"], box["top"] + box["height"]) for box in kept.get(name, [])
-    ]
-    return np.array(boxes, np.float32).reshape(-1, 4) / zoom
-
-
-def how_good(true: np.ndarray, decision: "Decision") -> None:
-    """Intersection over union, precision and recall of the boxes found."""
-    from atelier.explain import proposals
-
-    found = decision.found
-    kept = {"width": 260, "persist_state": "session"}
-    help_text = "A box is right if it shares at least this much with a true one (intersection over union)."
-    demand = st.slider("IoU that counts as found", 0.05, 0.95, 0.5, 0.05, key="inside_demand", help=help_text, **kept)
-    reading = proposals.read_true_boxes(true, found.boxes, demand)
-    right = int((reading.found_by >= 0).sum())
-    with st.container(horizontal=True, key="inside_how_good"):
-        told = {"Precision": (reading.precision, len(found.labels)), "Recall": (reading.recall, len(true))}
-        for title, (share, of) in told.items():
-            st.metric(
-                title,
-                "–" if share is None else f"{share:.0%}",
-                f"{right} of {of}",
-                delta_color="off",
-                delta_arrow="off",
-            )
-    best = reading.iou.max(1, initial=0)
-    table = pd.DataFrame(
-        {
-            "true box": [f"{left:.0f}, {top:.0f} – {right:.0f}, {bottom:.0f}" for left, top, right, bottom in true],
-            "found as": [str(found.labels[number]) if number >= 0 else "missed" for number in reading.found_by],
-            "best IoU": best,
-        }
-    )
-    form = st.column_config.ProgressColumn("best IoU", format="percent", min_value=0, max_value=1)
-    st.dataframe(table, hide_index=True, column_config={"best IoU": form})
-    st.markdown(
-        "**IoU**: what two boxes share, divided by what they cover together. **Precision**: of the boxes found, how "
-        "many are right. **Recall**: of the digits that are there, how many were found."
-    )
-    looking.download("IoU (CSV)", lambda: pd.DataFrame(reading.iou).to_csv(), "iou.csv")
-
-
 # The CNN on the same scene -------------------------------------------------------------------------------------------
 
 
+@st.fragment
 def without_boxes(picture: np.ndarray, detector: "Classifier | None") -> None:
     """The whole picture as one digit, and a window that slides."""
     looking.question(
@@ -358,7 +122,8 @@ def without_boxes(picture: np.ndarray, detector: "Classifier | None") -> None:
         stride = st.select_slider("Pixels from place to place", [16, 12, 8], 8, key="inside_stride", **kept)
     slide, shown, sliding_time = slid(reader, looking.identity("cnn"), picture, window, stride)
     whole, whole_time = read_whole(reader, looking.identity("cnn"), picture)
-    figure(figures.sliding(shown, slide), "inside_sliding", "The CNN's answer at each place of the scene")
+    drawn = detector_figures.sliding(shown, slide)
+    figure(drawn, "inside_sliding", "The CNN's answer at each place of the scene", lowest=200)
     with st.grid("auto", min_column_width=220, key="inside_costs"):
         if detector is not None:
             found, time = detected(detector, looking.identity("faster_rcnn"), picture)
@@ -386,20 +151,21 @@ def walked(_detector: "Classifier", identity: str, picture: np.ndarray) -> "Walk
 @st.cache_data(max_entries=100, show_spinner=False)
 def detected(_detector: "Classifier", identity: str, picture: np.ndarray) -> tuple[str, float]:
     """What the detector reads, and in how many milliseconds."""
-    from atelier.explain.proposals import milliseconds
+    from atelier.explain.proposals import timed
 
-    reading = _detector.detect(picture).above(SCORE).reading
-    return reading, milliseconds(lambda: _detector.detect(picture))
+    found, time = timed(lambda: _detector.detect(picture))
+    return found.above(SCORE).reading, time
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
 def read_whole(_reader: "Classifier", identity: str, picture: np.ndarray) -> tuple[np.ndarray, float]:
     """The probabilities `float32[10]` of a whole scene taken for one digit, and how many milliseconds that takes."""
-    from atelier.explain.proposals import milliseconds
+    from atelier.explain.proposals import timed
 
     digit = drawing.normalise(picture)
     digits = np.zeros((1, 28, 28), np.uint8) if digit is None else digit[None]
-    return _reader.predict_proba(digits)[0], milliseconds(lambda: _reader.predict_proba(digits))
+    probabilities, time = timed(lambda: _reader.predict_proba(digits))
+    return probabilities[0], time
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
@@ -411,73 +177,5 @@ def slid(
     from atelier.explain import proposals
 
     shown = scaled(picture)
-    slide = proposals.slide(_reader, shown, window, stride)
-    return slide, shown, proposals.milliseconds(lambda: proposals.slide(_reader, shown, window, stride))
-
-
-# Parts ---------------------------------------------------------------------------------------------------------------
-
-
-def figure(
-    drawn: Figure,
-    key: str,
-    alt: str,
-    on_click: Callable[[dict[str, Any]], None] | None = None,
-    share: float = 1.0,
-    tallest: int = 400,
-) -> None:
-    """A picture as high as it needs to be to fill this share of a wide screen, up to so many pixels."""
-    (left, right), (bottom, top) = drawn.layout.xaxis.range, drawn.layout.yaxis.range
-    height = np.clip(share * WIDE * (bottom - top) / (right - left), 120, tallest)
-    live_figure(drawn, key, round(height) + drawn.layout.margin.t + BELOW, alt, on_click)
-
-
-def numbers(name: str, **arrays: np.ndarray) -> None:
-    """What a step shows, as a file."""
-    looking.download("Numbers (NPZ)", lambda: looking.npz(**arrays), f"{name}.npz")
-
-
-# The steps in their order: the question, how to read the picture that answers it, and what shows it ------------------
-
-STEPS: dict[str, tuple[str, str, Callable[[Looked], None]]] = {
-    "Picture": (
-        "What does the detector get?",
-        "The scene in grey, scaled so that its shorter side has 112 pixels: the brighter, the more ink.",
-        see_picture,
-    ),
-    "Features": (
-        "What does the backbone find in it?",
-        "Each small map is one channel, the most varied first: bright where it responds. One place is 4 × 4 pixels.",
-        see_features,
-    ),
-    "Anchors": (
-        "Which boxes does it try?",
-        "**Click the picture**: at each place it tries a few fixed boxes, the anchors, of each size in several shapes.",
-        see_anchors,
-    ),
-    "Objectness": (
-        "Where is some digit?",
-        "The stronger the colour, the surer the first stage is that an anchor there holds a digit, whichever it is.",
-        see_objectness,
-    ),
-    "Proposals": (
-        "Which boxes go on?",
-        "Non-maximum suppression: of boxes that overlap by more than 70% (IoU) only the surest stays, in orange.",
-        see_proposals,
-    ),
-    "RoIAlign": (
-        "What does the second stage see of each box?",
-        "Large or small, each proposal becomes a map of 7 × 7 places, bright where channels respond. **Click one.**",
-        see_crops,
-    ),
-    "Classes": (
-        "Which digit is in each box?",
-        "Each row is a proposal with its ten probabilities and “none”. **Click one** to see how its box is refined.",
-        see_classes,
-    ),
-    "Boxes": (
-        "Which boxes stay?",
-        "Move the sliders: orange boxes are the answer, grey ones are dropped for a surer one that overlaps them.",
-        see_final,
-    ),
-}
+    slide, time = proposals.timed(lambda: proposals.slide(_reader, shown, window, stride))
+    return slide, shown, time

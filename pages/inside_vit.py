@@ -64,7 +64,8 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
     }
     with st.grid(3, min_column_width=PANELS):
         for number, (alt, figure) in enumerate(drawn.items(), 1):
-            figure.layout.title.text = figure.layout.title.text.replace("<b>", f"<b>{number} · ", 1)
+            heading, end = figure.layout.title, " →</b>" if number < len(drawn) else "</b>"
+            heading.text = heading.text.replace("<b>", f"<b>{number} · ", 1).replace("</b>", end, 1)
             live_figure(figure, f"inside_station_{number}", STATION, alt)
     st.caption(
         "Station 3: each place has numbers of its own, which are added to its patch; one small map for each place, "

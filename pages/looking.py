@@ -1,7 +1,9 @@
 """What the views of Look inside share: their networks, their headings and their downloads."""
 
 import io
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -14,6 +16,8 @@ from pages import shared
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
+
+NOT_SEEN = ("dropout", "fingerprint")  # settings that change nothing of what a network looks like inside
 
 _identities: WeakKeyDictionary["Classifier", str] = WeakKeyDictionary()
 
@@ -36,6 +40,22 @@ def identity(name: str) -> str:
     To be called once `network` has returned the network.
     """
     return _identities.setdefault(shared.load(name).result(), uuid4().hex)
+
+
+def differences(name: str) -> str:
+    """In which sizes a person's own run differs from the usual network, in a sentence; empty if in none.
+
+    To be called once `network` has returned the network.
+    """
+    config = shared.load(name).result().network.config
+    # By way of JSON, where tuples become lists: those of a checkpoint's card have been there already.
+    own, usual = (json.loads(json.dumps(asdict(sizes))) for sizes in (config, type(config)()))
+    told = [
+        f"{size} {value} (usually {usual[size]})"
+        for size, value in own.items()
+        if size not in NOT_SEEN and value != usual[size]
+    ]
+    return f"This {MODELS[name].title} is built differently: {', '.join(told)}." if told else ""
 
 
 def question(title: str, reading: str) -> None:

@@ -38,7 +38,7 @@ if "OMP_NUM_THREADS" not in os.environ:
     jobs.not_for_workers.add("OMP_NUM_THREADS")  # training takes all cores
 
 BLANK = "–"  # the answer to a blank canvas
-POLL = 0.1  # seconds between looks at what is still loading
+POLL = 0.3  # seconds between looks at what is still loading
 HEAD_START = 1.0  # seconds: the first screen comes first
 ROOM = 200 << 20  # bytes for the weights of people's own runs: three of VGG16, or the CNNs of a whole class
 
@@ -224,16 +224,6 @@ def load_networks_in_background() -> None:
         _promise(name, spec.checkpoint)
 
 
-def wait_for_a_network() -> None:
-    """Run the page again as soon as one more network is loaded, or when the visitor draws the digit."""
-    waiting = [promise for promise in map(load, MODELS) if not promise.done()]
-    place = st.empty()
-    while waiting and not any(promise.done() for promise in waiting):
-        time.sleep(POLL)
-        place.empty()  # lets Streamlit turn to the visitor
-    st.rerun()
-
-
 @dataclass(frozen=True)
 class Answer:
     """What one network says to one digit, or why it does not."""
@@ -272,6 +262,23 @@ def said(error: BaseException | None) -> str:
 
 def loading(answers: list[Answer]) -> bool:
     return any(answer.loading for answer in answers)
+
+
+def wait_for_a_network(answers: list[Answer]) -> None:
+    """Run the page again as soon as one of the networks that were still loading can answer. The page itself is done, so
+    that all that the visitor does meanwhile is answered at once, also inside a fragment."""
+    missing = [answer.spec.name for answer in answers if answer.loading]
+
+    def arrived() -> bool:
+        return any(load(name).done() for name in missing)
+
+    def look_again() -> None:
+        if arrived():
+            st.rerun()
+
+    while st.context.url is None and not arrived():  # no browser would have the fragment look again: in AppTest
+        time.sleep(POLL)
+    st.fragment(look_again, run_every=POLL)()
 
 
 def agreement(answers: list[Answer]) -> str:

@@ -4,90 +4,98 @@ Colours of text, grid and ground are left open, as in `atelier.figures`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from plotly.colors import qualitative
 from plotly.graph_objects import Figure, Heatmap, Image, Scatter, Scattergl
 
 from atelier import figures, plotting
+from atelier.explain.perturbations import KINDS, Flip
 from atelier.zoo import MODELS
 
-if TYPE_CHECKING:
-    from atelier.explain.perturbations import Flip
-
 SIDE = plotting.SIDE
-CELL, TITLE, ROW = SIDE + 6, 9, SIDE + 30  # a cell's width, a row's title and a row's height in pixels of a digit
+# In pixels of a digit: a cell's width; a row's title, and its height with words beneath; two lines of columns' titles.
+CELL, TITLE, ROW, HEAD = SIDE + 6, 9, SIDE + 30, 18
 WHITE, BRIGHTER, DARKER = (247, 247, 247), (178, 24, 43), (33, 102, 172)  # of a step; colour-blind people see both
 
 
 def grid(
-    networks: Sequence[str],
     pictures: np.ndarray,
     texts: Sequence[Sequence[str]],
     told: Sequence[Sequence[str]],
+    rows: Sequence[str],
+    columns: Sequence[str],
     title: str,
     subtitle: str,
 ) -> Figure:
-    """Small pictures in rows, a row a network, with a few words beneath each.
+    """Small pictures in rows, with a few words beneath each.
 
     Args:
-        networks: names in MODELS, one a row.
         pictures: `uint8[rows, columns, 28, 28]`, or `uint8[rows, columns, 28, 28, 3]` in colour.
         texts: what stands beneath each picture, in HTML as Plotly knows it; about nine letters a line.
         told: what the mouse hears of each.
+        rows: what stands above each row, in HTML.
+        columns: and above each column, on top; none if there are none.
     """
-    rows, columns = pictures.shape[:2]
+    down, across = pictures.shape[:2]
     if pictures.ndim == 4:
         pictures = np.repeat(pictures[..., None], 3, axis=-1)
     opaque = np.concatenate([pictures, np.full_like(pictures[..., :1], 255)], axis=-1)
-    sheet = plotting.tiled(opaque.reshape(-1, SIDE, SIDE, 4), columns, 0, right=CELL - SIDE, below=ROW - SIDE)
-    left, top = plotting.places(rows * columns, columns, CELL, ROW)
-    titles = [f"<span style='color: {MODELS[name].colour}'>■</span> <b>{MODELS[name].title}</b>" for name in networks]
+    sheet = plotting.tiled(opaque.reshape(-1, SIDE, SIDE, 4), across, 0, right=CELL - SIDE, below=ROW - SIDE)
+    head = HEAD if columns else 0
+    left, top = plotting.places(down * across, across, CELL, ROW)
+    top = top + head + TITLE
     figure = plotting.pictures(
         [
-            Image(source=plotting.png(sheet), x0=0.5, y0=TITLE + 0.5, hoverinfo="skip"),
-            _text(np.zeros(rows), ROW * np.arange(rows) + TITLE / 2, titles, "middle right"),
-            _text(left + SIDE / 2, top + TITLE + SIDE + 2, [text for row in texts for text in row], "bottom center"),
+            Image(source=plotting.png(sheet), x0=0.5, y0=head + TITLE + 0.5, hoverinfo="skip"),
+            _text(np.zeros(down), top[::across] - TITLE / 2, rows, "middle right"),
+            _text(left + SIDE / 2, top + SIDE + 2, [text for row in texts for text in row], "bottom center"),
             Heatmap(  # nothing to see, but the mouse hears of it
-                z=np.zeros((rows, columns)),
+                z=np.zeros((down, across)),
                 x0=SIDE / 2,
                 dx=CELL,
-                y0=TITLE + SIDE / 2,
+                y0=head + TITLE + SIDE / 2,
                 dy=ROW,
                 text=[list(row) for row in told],
-                colorscale=[[0, "rgba(0, 0, 0, 0)"], [1, "rgba(0, 0, 0, 0)"]],
+                colorscale=plotting.fading("#000000", 0, 0),
                 showscale=False,
                 hovertemplate="%{text}<extra></extra>",
             ),
+            _text(left[: len(columns)] + SIDE / 2, np.full(len(columns), head / 2), columns, "middle center"),
         ],
         title,
         subtitle,
-        columns * CELL,
-        rows * ROW,
+        across * CELL,
+        head + down * ROW,
     )
     return figure.update_xaxes(constraintoward="left").update_yaxes(constraintoward="top")
 
 
-def flips(networks: Sequence[str], kinds: Sequence[str], found: Mapping[tuple[str, str], "Flip | None"]) -> Figure:
-    """The least changed digits that networks take for another; a column a kind of change.
+def _named(network: str, between: str) -> str:
+    spec = MODELS[network]
+    return f"<span style='color: {spec.colour}'>■</span> <b>{spec.title.replace(' ', between)}</b>"
+
+
+def flips(networks: Sequence[str], kinds: Sequence[str], found: Mapping[tuple[str, str], Flip | None]) -> Figure:
+    """The least changed digits that networks take for another; a row a kind of change, a column a network.
 
     Args:
         networks: names in MODELS.
-        kinds: keys of `perturbations.KINDS`.
+        kinds: keys of KINDS.
         found: what `smallest_flip` says, by network and kind.
     """
-    table = [[found[network, kind] for kind in kinds] for network in networks]
+    table = [[found[network, kind] for network in networks] for kind in kinds]
     blank = np.zeros((SIDE, SIDE), np.uint8)
     return grid(
-        networks,
         np.array([[flip.digit if flip else blank for flip in row] for row in table]),
         [[f"{flip.size}<br>→ <b>{flip.answer}</b>" if flip else "none<br>found" for flip in row] for row in table],
         [
             [f"{flip.size} {flip.direction}:<br>now it says {flip.answer}" if flip else "" for flip in row]
             for row in table
         ],
-        "The smallest changes that flip it",
+        [f"<b>{KINDS[kind].title}</b>" for kind in kinds],
+        [_named(network, "<br>") for network in networks],
+        "How little flips each answer?",
         "Beneath: how much, and the new answer",
     )
 
@@ -100,7 +108,7 @@ def steps(
     before: Sequence[np.ndarray],
     after: Sequence[np.ndarray],
 ) -> Figure:
-    """A digit, a step of the fast gradient sign method against each network, and where it leads.
+    """A digit, a step of the fast gradient sign method against each network, and where it leads; a column a network.
 
     Args:
         networks: names in MODELS; what follows is a network each.
@@ -111,15 +119,17 @@ def steps(
     """
     colours = np.array([WHITE, BRIGHTER, DARKER], np.uint8)  # -1 is the last
     grey = [np.repeat(picture[..., None], 3, axis=-1) for picture in (digit, *results)]
-    pairs = [(chances.argmax(), chances.max()) for both in zip(before, after, strict=True) for chances in both]
-    said = [(f"<b>{answer}</b><br>{share:.0%}", f"{answer}, {share:.1%} sure") for answer, share in pairs]
+    pairs = [[(chances.argmax(), chances.max()) for chances in when] for when in (before, after)]
+    first, now = ([f"<b>{answer}</b><br>{share:.0%}" for answer, share in when] for when in pairs)
+    was, became = ([f"{answer}, {share:.1%} sure" for answer, share in when] for when in pairs)
     return grid(
-        networks,
-        np.array([[grey[0], colours[sign], result] for sign, result in zip(signs, grey[1:], strict=True)]),
-        [[first[0], "the<br>step", now[0]] for first, now in zip(said[::2], said[1::2], strict=True)],
-        [[first[1], "red: brighter, blue: darker", now[1]] for first, now in zip(said[::2], said[1::2], strict=True)],
-        "A small step against each network",
-        "Step: red is brighter, blue is darker",
+        np.array([[grey[0]] * len(networks), [colours[sign] for sign in signs], grey[1:]]),
+        [first, [""] * len(networks), now],
+        [was, ["red: brighter, blue: darker"] * len(networks), became],
+        ["Before", "The step: red is brighter, blue darker", "After"],
+        [_named(network, "<br>") for network in networks],
+        "Does a small step fool them?",
+        "Beneath: the answer, and how sure it is",
     )
 
 
@@ -127,20 +137,21 @@ def nearest(networks: Sequence[str], pictures: np.ndarray, labels: np.ndarray, d
     """The training digits that each network finds most similar, nearest first.
 
     Args:
-        networks: names in MODELS, R of them.
+        networks: names in MODELS, R of them, a row each.
         pictures: `uint8[R, K, 28, 28]`.
         labels: `int64[R, K]`, their true digits.
         distances: `float32[R, K]`, in the network's own features.
     """
     return grid(
-        networks,
         pictures,
         [[f"<b>{label}</b>" for label in row] for row in labels],
         [
             [f"a {label}, {distance:.2f} away" for label, distance in zip(*row, strict=True)]
             for row in zip(labels, distances, strict=True)
         ],
-        "The most similar training digits",
+        [_named(network, " ") for network in networks],
+        [],
+        "Which ones are nearest?",
         "Nearest first · beneath: what each really is",
     )
 
@@ -168,8 +179,8 @@ def certainty(networks: Sequence[str], epsilons: np.ndarray, shares: np.ndarray,
     ]
     return plotting.figure(
         lines,
-        "How sure they stay",
-        "Of what they said at first, before the step",
+        "How sure do they stay?",
+        "Of what they said at first, as the step grows",
         xaxis=plotting.axis("ε, share of full brightness"),
         yaxis=plotting.axis() | {"tickformat": "~%", "range": [-0.03, 1.03]},
         showlegend=True,
@@ -197,8 +208,8 @@ def neighbour_map(places: np.ndarray, labels: np.ndarray, place: np.ndarray, kep
     axis = {"showticklabels": False, "zeroline": False}
     figure = plotting.figure(
         [*traces, _points(place[None], star, "this digit")],
-        f"The digits as {MODELS[network].title} sees them",
-        f"★ this digit · the map holds {kept:.0%} of all differences",
+        f"Where does {MODELS[network].title} put it?",
+        f"★ this digit · shown: {kept:.0%} of all differences",
         xaxis=axis | {"title": {"text": "First principal component"}},
         yaxis=axis | {"title": {"text": "Second principal component"}, "scaleanchor": "x"},
         annotations=names,

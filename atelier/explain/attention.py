@@ -104,6 +104,12 @@ def attention_distance(attention: np.ndarray) -> np.ndarray:
     return ((looks * apart).sum(-1) / sums).mean(-1)
 
 
+def cosines(places: np.ndarray) -> np.ndarray:
+    """How alike the directions of any two rows are: `float[P, D]` to `float[P, P]`, -1 to 1."""
+    unit = places / np.linalg.norm(places, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
 # What the network says -----------------------------------------------------------------------------------------------
 
 
@@ -191,9 +197,7 @@ def position_similarity(classifier: Classifier) -> np.ndarray:
     Raises:
         TypeError: for a network without attention.
     """
-    places = _array(_transformer(classifier).positions[0, 1:])
-    places = places / np.linalg.norm(places, axis=1, keepdims=True)
-    return places @ places.T
+    return cosines(_array(_transformer(classifier).positions[0, 1:]))
 
 
 def cut(digit: np.ndarray, size: int) -> np.ndarray:

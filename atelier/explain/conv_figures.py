@@ -1,9 +1,11 @@
 """What convolutions see, as figures: arrays in, Plotly figure out.
 
 Colours of text, grid and ground are left open, as in `atelier.figures`. Numbers with a sign have one scale everywhere:
-the network's colour above zero, near-white at zero, dark below.
+black at zero, as a digit's ground is, the network's colour above and grey below. So they look the same on light and
+dark pages.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 SIDE = plotting.SIDE
 COLUMNS = 8  # of a sheet of maps
 PRINTED = 5  # rows and columns up to which each number of a window is printed
-GAP, LABEL = 6, 6  # between digits and above them, in pixels of a digit
-FROZEN, CHOSEN = "#8A94A0", "#D0021B"
+FINEST = 64  # rows and columns of a map in a sheet: more are not seen
+GAP, LABEL = 6, 12  # between digits and above them, in pixels of a digit
+ZERO, BELOW = "#000000", "#737D88"  # white letters can be read on both
+FROZEN, CHOSEN = "#8A94A0", "#FF3B30"
 FOR, AGAINST = "#F4A100", "#3E8EDE"  # of evidence with a sign; seen on grey ink and black, and by colour-blind people
 
 
@@ -37,6 +41,8 @@ def sheet(
 
     A click on a map comes with its channel as `customdata`.
     """
+    apart = math.ceil(max(maps.shape[1:]) / FINEST)
+    maps = maps[:, ::apart, ::apart]
     count, height, width = maps.shape
     columns = min(COLUMNS, count)
     left, top = plotting.places(count, columns, width + 1, height + 1)
@@ -107,11 +113,34 @@ def enlarged(
         corners = (start + scale * column, scale * row, start + scale * (column + 1), scale * (row + 1))
         traces.append(plotting.lines(plotting.rectangles(*np.array(corners)[:, None]), CHOSEN, 4))
     figure = plotting.pictures(traces, title, "", x - high / 8, high)
-    return figure.update_yaxes(range=[high + 0.02 * high, -0.16 * high])
+    return figure.update_yaxes(range=[1.02 * high, (-0.16 if any(titles) else -0.02) * high])
 
 
-def arithmetic(spelt: "PixelArithmetic", colour: str) -> Figure:
-    """A number of a convolution, spelt out: for each input map a window, the filter and the products."""
+def field(digit: np.ndarray, sides: tuple[float, float, float, float], title: str, subtitle: str) -> Figure:
+    """The part of a digit `uint8[28, 28]` that a number sees, framed.
+
+    Args:
+        sides: left, top, right and bottom of the part, in pixels of the digit.
+    """
+    shown = Heatmap(
+        z=digit,
+        x0=0.5,
+        y0=0.5,
+        customdata=plotting.numbered(*digit.shape),
+        hovertemplate="Row %{customdata[0]}, column %{customdata[1]}: %{z} of 255<extra></extra>",
+        colorscale=[[0, "#000000"], [1, "#FFFFFF"]],
+        showscale=False,
+    )
+    frame = plotting.lines(plotting.rectangles(*np.array(sides)[:, None]), CHOSEN, 4)
+    return plotting.pictures([shown, frame], title, subtitle, SIDE, SIDE)
+
+
+def arithmetic(spelt: "PixelArithmetic", names: Sequence[str], colour: str) -> Figure:
+    """A number of a convolution, spelt out: for each input map a window, the filter and the products.
+
+    Args:
+        names: of the input maps.
+    """
     count, height, width = spelt.windows.shape
     above = max(1, height // 3)  # rows of room for a map's name
     apart = width + max(1, width // 3)
@@ -135,17 +164,15 @@ def arithmetic(spelt: "PixelArithmetic", colour: str) -> Figure:
             )
         )
     rows = np.arange(count) * (height + above) + above
-    middle = rows + height / 2
-    sums = [f"<b>{total:+.2f}</b>" for total in spelt.products.sum((1, 2))]
-    numbered = [f"input {channel + 1}" for channel in spelt.channels]
-    traces += [
-        _text(np.full(count, width / 2), rows - above / 2, numbered),
-        _text(np.full(count, (width + apart) / 2), middle, ["×"] * count),
-        _text(np.full(count, (width + apart) / 2 + apart), middle, ["="] * count),
-        _text(np.full(count, 2 * apart + width * 1.4), middle, [f"→ {total}" for total in sums]),
-    ]
-    title, subtitle = "Window × filter = products → sum", "Colour: above zero · dark: below zero"
-    return plotting.pictures(traces, title, subtitle, 2 * apart + width * 1.8, count * (height + above))
+    sums = [f"<b>sum {total:+.2f}</b>" for total in spelt.products.sum((1, 2))]
+    for place, sign in ((1, "×"), (2, "=")):
+        between = place * apart - (apart - width) / 2
+        traces.append(_text(np.full(count, between), rows + height / 2, [sign] * count))
+    for left, texts in ((0, names), (2 * apart, sums)):
+        traces.append(_text(np.full(count, left), rows - above / 2, texts, "middle right"))
+    title, subtitle = "How does this number come about?", "Window × filter = products · grey: below zero"
+    figure = plotting.pictures(traces, title, subtitle, 2 * apart + width, count * (height + above))
+    return figure.update_xaxes(constraintoward="left").update_yaxes(constraintoward="top")
 
 
 def evidence(
@@ -179,14 +206,18 @@ def evidence(
         zmin=-most if signed else 0,
         zmax=most,
         colorscale=_for_and_against() if signed else plotting.fading(colour, 0, 0.9),
-        colorbar=plotting.bar(unit),
+        showscale=False,
     )
+    look = [[0, AGAINST], [0.5, ZERO], [1, FOR]] if signed else [[0, ZERO], [1, colour]]
+    legend = {"cmin": overlay.zmin, "cmax": most, "colorscale": look, "showscale": True, "colorbar": plotting.bar(unit)}
     pictures = plotting.tiled(np.stack([picture] * count), count, 0, right=GAP, below=0)
     figure = plotting.pictures(
         [
             Image(source=plotting.png(pictures), x0=0.5, y0=0.5, hoverinfo="skip"),
             overlay,
-            _text(np.arange(count) * width + SIDE / 2, [-LABEL / 2] * count, titles),
+            # The pictures have a ground of black, the page has not: so the legend is another trace's, without a place.
+            Scatter(x=[None], y=[None], mode="markers", marker={"color": [0]} | legend),
+            _text(np.arange(count) * width + SIDE / 2, [-1] * count, titles, "top center"),
         ],
         title,
         subtitle,
@@ -222,7 +253,7 @@ def distances(trained: Sequence[bool], moved: dict[int, float], colour: str) -> 
     )
     return plotting.figure(
         [bars],
-        "How far each layer has moved",
+        "How far has each layer moved?",
         "Change, as a share of what its filters were",
         xaxis=plotting.axis() | {"tickformat": "~%", "range": [0, 1.6 * max(max(shares), 0.01)], "fixedrange": True},
         yaxis=plotting.axis("Convolution") | {"tickvals": numbers, "autorange": "reversed", "fixedrange": True},
@@ -230,7 +261,7 @@ def distances(trained: Sequence[bool], moved: dict[int, float], colour: str) -> 
 
 
 def _signed(numbers: np.ndarray, colour: str, most: float, **options) -> Heatmap:
-    look = {"zmin": -most, "zmax": most, "colorscale": [[0, "#1B1B1B"], [0.5, "#F4F4F4"], [1, colour]]}
+    look = {"zmin": -most, "zmax": most, "colorscale": [[0, BELOW], [0.5, ZERO], [1, colour]]}
     return Heatmap(z=numbers, **look | {"x0": 0.5, "y0": 0.5} | options)
 
 
@@ -244,5 +275,5 @@ def _for_and_against() -> list:
     return [[0, against[0][1]], [0.5, against[1][1]], [0.5, speaks[0][1]], [1, speaks[1][1]]]
 
 
-def _text(x: Sequence[float], y: Sequence[float], text: Sequence[str]) -> Scatter:
-    return Scatter(x=x, y=y, text=text, mode="text", hoverinfo="skip", cliponaxis=False)
+def _text(x: Sequence[float], y: Sequence[float], text: Sequence[str], position: str = "middle center") -> Scatter:
+    return Scatter(x=x, y=y, text=text, mode="text", textposition=position, hoverinfo="skip", cliponaxis=False)

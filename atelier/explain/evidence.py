@@ -14,6 +14,7 @@ from atelier.models.vit import ViT
 
 SIDE = 28
 SCALE = 8  # screen pixels for each pixel of a digit
+GREY = 170  # of 255: ink that says nothing, so that colour stands out
 
 
 @dataclass(frozen=True)
@@ -21,28 +22,28 @@ class Evidence:
     """Where in a digit a network found what speaks for a class."""
 
     heat: np.ndarray  # float32[28, 28], 0 to 1; all 0 where nothing speaks for the class
-    method: str  # how that was found, for the page
+    method: str  # how that was found
     box: tuple[float, float, float, float] | None = None  # of a detector: left, top, right, bottom in pixels
 
 
 def evidence(classifier: Classifier, digit: np.ndarray, target: int) -> Evidence:
     """What in a digit `uint8[28, 28]` speaks for the class `target` (0 to 9), by the method that suits the network.
 
-    Convolutional networks: Grad-CAM of the deepest layer that is fine enough; where it finds nothing, for such a layer
-    knows strokes, not digits, integrated gradients. Vision Transformer: gradient-weighted attention rollout. Faster
-    R-CNN: the proposals, by how much each looks like the class.
+    Convolutional networks: HiResCAM of the deepest layer that is fine enough; where it finds nothing, integrated
+    gradients. Vision Transformer: gradient-weighted attention rollout. Faster R-CNN: the proposals, by how much each
+    looks like the class.
     """
     if isinstance(classifier.network, FasterRCNN):
         return _proposals(classifier, digit, target)
     if isinstance(classifier.network, ViT):
         rolled = attention.gradient_rollout(classifier, digit, target)
         patch = SIDE // len(rolled)
-        return Evidence(_normalised(np.kron(rolled, np.ones((patch, patch)))), "shown by patches")
+        return Evidence(_normalised(np.kron(rolled, np.ones((patch, patch)))), "gradient rollout")
     layer = gradcam.default_layer(classifier)
-    heat = gradcam.grad_cam(classifier, digit, target, layer)
+    heat = gradcam.hires_cam(classifier, digit, target, layer)
     if heat.any():
-        return Evidence(_normalised(gradcam.enlarged(heat, layer)), "shown by strokes")
-    return Evidence(_normalised(gradcam.integrated_gradients(classifier, digit, target)), "shown by pixels")
+        return Evidence(_normalised(gradcam.enlarged(heat, layer)), "HiResCAM")
+    return Evidence(_normalised(gradcam.integrated_gradients(classifier, digit, target)), "integrated gradients")
 
 
 def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Evidence:
@@ -50,6 +51,8 @@ def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Eviden
     enlarged = torch.nn.functional.interpolate(as_input(classifier, digit), size=(ENLARGED, ENLARGED), mode="bilinear")
     with torch.inference_mode():
         ((proposals, class_logits, boxes),) = classifier.network.look(enlarged)
+    if not len(proposals):
+        return Evidence(np.zeros((SIDE, SIDE), np.float32), "its proposals: none")
     scale = SIDE / ENLARGED
     votes = class_logits.softmax(dim=1)[:, 1 + target].cpu().numpy()
     best = int(class_logits.softmax(dim=1)[:, 0].argmin())  # the proposal whose logits are the network's answer
@@ -58,7 +61,7 @@ def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Eviden
     across, down = (left <= centres) & (centres < right), (top <= centres) & (centres < bottom)  # (R, 28) each
     heat = np.einsum("r,ry,rx->yx", votes, down, across)
     box = tuple((scale * boxes[best, 1 + target]).tolist())
-    return Evidence(_normalised(heat), "shown by boxes", box)
+    return Evidence(_normalised(heat), "its proposals", box)
 
 
 def _normalised(heat: np.ndarray) -> np.ndarray:
@@ -67,11 +70,11 @@ def _normalised(heat: np.ndarray) -> np.ndarray:
 
 
 def picture(digit: np.ndarray, seen: Evidence, colour: str) -> np.ndarray:
-    """The digit in grey, its evidence in a network's colour: `uint8[224, 224, 3]`."""
-    ink = digit[:, :, None].astype(float)
+    """The digit in grey, its evidence in a network's colour, half as bright where there is no ink:
+    `uint8[224, 224, 3]`."""
+    ink, heat = digit[:, :, None] / 255, seen.heat[:, :, None]
     paint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=float)
-    share = 0.8 * seen.heat[:, :, None]
-    mixed = (1 - share) * ink + share * (0.6 * paint + 0.4 * ink)
+    mixed = (1 - heat) * GREY * ink + heat * paint * (1 + ink) / 2
     sheet = Image.fromarray(mixed.astype(np.uint8)).resize((SIDE * SCALE, SIDE * SCALE), Image.Resampling.NEAREST)
     if seen.box:
         ImageDraw.Draw(sheet).rectangle([SCALE * side for side in seen.box], outline="white", width=3)

@@ -45,6 +45,12 @@ class Step:
         """As it is written: "32 × 14 × 14"."""
         return " × ".join(map(str, self.shape))
 
+    def sees(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """The part of the digit that decides on a number: left, top, right and bottom in pixels, 0 to 28."""
+        x, y = (self.start + self.stride * at for at in (column, row))
+        sides = (x - self.field / 2, y - self.field / 2, x + self.field / 2, y + self.field / 2)
+        return tuple(min(max(side, 0.0), float(SIDE)) for side in sides)
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -5,8 +5,8 @@
 - HiResCAM (Draelos and Carin 2020, arXiv:2011.08891): the same, but each place of a map counts by itself.
 - Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365): what has each pixel contributed to the
   class's logit, on the way from a black picture to the digit? For every network.
-- Occlusion (Zeiler and Fergus 2014, arXiv:1311.2901): how much less probable is the class while a black square covers
-  this part? For every network.
+- Occlusion (Zeiler and Fergus 2014, arXiv:1311.2901): how much less probable is each class while a black square
+  covers this part? For every network.
 
     import atelier
     from atelier.explain import gradcam
@@ -17,6 +17,7 @@
 """
 
 import numpy as np
+import torch
 from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivation, Occlusion
 from torch import Tensor
 
@@ -37,7 +38,12 @@ def default_layer(classifier: Classifier) -> Layer:
     Raises:
         TypeError: for the Vision Transformer and Faster R-CNN.
     """
-    return [layer for layer in layers(classifier) if min(layer.convolution.shape[1:]) >= SMALLEST][-1]
+    return deepest_fine(layers(classifier))
+
+
+def deepest_fine(layers: list[Layer]) -> Layer:
+    """Of some layers the deepest whose maps have at least 7 × 7 places."""
+    return [layer for layer in layers if min(layer.convolution.shape[1:]) >= SMALLEST][-1]
 
 
 def grad_cam(classifier: Classifier, digit: np.ndarray, target: int, layer: Layer) -> np.ndarray:
@@ -102,13 +108,12 @@ def integrated_gradients(classifier: Classifier, digit: np.ndarray, target: int)
     return _array(captum.attribute(as_input(classifier, digit) ** (1 / power), target=target, n_steps=steps))
 
 
-def occlusion(classifier: Classifier, digit: np.ndarray, target: int, window: int = 6, stride: int = 3) -> np.ndarray:
-    """How much of a class's probability is lost while a black square covers a pixel: `float32[28, 28]`, -1 to 1, the
-    mean over all squares that cover it.
+def occlusion(classifier: Classifier, digit: np.ndarray, window: int = 6, stride: int = 3) -> np.ndarray:
+    """How much of each class's probability is lost while a black square covers a pixel: `float32[10, 28, 28]`, -1 to 1,
+    the mean over all squares that cover it.
 
     Args:
         digit: `uint8[28, 28]`.
-        target: the class, 0 to 9.
         window: height and width of the square, in pixels.
         stride: pixels from one square to the next; at most `window`, so that no pixel is left out.
 
@@ -119,17 +124,18 @@ def occlusion(classifier: Classifier, digit: np.ndarray, target: int, window: in
         raise ValueError(f"A window of {window} pixels and a stride of {stride} do not cover the digit.")
 
     def probabilities(pictures: Tensor) -> Tensor:
-        distinct, which = pictures.unique(dim=0, return_inverse=True)  # a square on black changes nothing: half do
+        # A square on black changes nothing, which is so for half of them, and the ten classes share their pictures.
+        distinct, which = pictures.unique(dim=0, return_inverse=True)
         return classifier.network(distinct).softmax(dim=1)[which]
 
     lost = Occlusion(probabilities).attribute(
-        as_input(classifier, digit),
+        as_input(classifier, digit).repeat(10, 1, 1, 1),  # once for each class
         sliding_window_shapes=(1, window, window),
         strides=(1, stride, stride),
-        target=target,
+        target=torch.arange(10, device=classifier.device),
         perturbations_per_eval=AT_ONCE,
     )
-    return _array(lost)
+    return lost[:, 0].float().cpu().numpy()
 
 
 def _array(attributions: Tensor) -> np.ndarray:

@@ -32,10 +32,11 @@ from atelier.zoo import CHECKPOINTS, MODELS
 SHIPPED = CHECKPOINTS / "neighbours"
 EVERY = 11  # of the 55,000 training digits: 5,000 are compared
 # Ten numbers a digit need 47 KB a network. With them alone, 23% (ViT) to 62% (VGG16) of a digit's six true neighbours
-# are among the six found; with the features of 24 candidates computed anew, 50% (ViT) and 90% to 95% (the others) are.
+# are among the six found; with the features of so many candidates computed anew, 95% to 99% are. A quick network can
+# afford more of them.
 DIMENSIONS = 10  # numbers kept of a digit's features,
 LARGEST = 96  # of which the largest becomes this many steps; all dimensions have the same step, as distances need it
-CANDIDATES = 24
+CANDIDATES = {"cnn": 48, "faster_rcnn": 48, "vgg16": 24, "alexnet": 48, "vit": 192}
 
 
 def compared() -> tuple[np.ndarray, np.ndarray]:
@@ -140,10 +141,10 @@ class Neighbours:
         """The compared digits nearest to a digit `uint8[28, 28]`: their indices in `compared` `int64[count]`, nearest
         first, and how far their features are from the digit's, `float32[count]`.
 
-        What is kept tells CANDIDATES, whose features are then computed anew: `count` can be no more.
+        What is kept tells CANDIDATES, whose features are then computed anew: `count` can be no more than these.
         """
         rough = np.linalg.norm(self.points * self.scale - self.place(classifier, digit), axis=1)
-        near = np.argsort(rough, kind="stable")[:CANDIDATES]
+        near = np.argsort(rough, kind="stable")[: CANDIDATES[classifier.spec.name]]
         seen = features(classifier, np.concatenate([digit[None], compared()[0][near]]))
         apart = np.linalg.norm(seen[1:] - seen[0], axis=1)
         order = np.argsort(apart, kind="stable")[:count]

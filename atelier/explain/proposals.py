@@ -20,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ from atelier.models.faster_rcnn import OVERLAP, STRIDE, FasterRCNN
 SMALLEST = 1e-2  # pixels: torchvision drops refined boxes that are flatter,
 MOST = 100  # and all but so many of the surest
 BUDGET = 0.1  # seconds after which nothing more is measured
+
+Result = TypeVar("Result")
 
 
 # From the picture to class scores -------------------------------------------------------------------------------------
@@ -279,11 +282,12 @@ def slide(classifier: Classifier, picture: np.ndarray, window: int, stride: int)
     return Slide(probabilities.max(-1), probabilities.argmax(-1), window, stride)
 
 
-def milliseconds(call: Callable[[], object], most: int = 7) -> float:
-    """The median time of a call that has been made before, over up to `most` repeats within BUDGET."""
+def timed(call: Callable[[], Result], most: int = 7) -> tuple[Result, float]:
+    """What a call returns, and the median of its milliseconds over up to `most` repeats within BUDGET. A call that is
+    slower is made once."""
     taken: list[float] = []
     while len(taken) < most and sum(taken) < BUDGET:
         started = time.perf_counter()
-        call()
+        result = call()
         taken.append(time.perf_counter() - started)
-    return 1000 * statistics.median(taken)
+    return result, 1000 * statistics.median(taken)

@@ -18,7 +18,7 @@ COLOUR = MODELS["vit"].colour
 GREY = "#7A8794"  # can be seen on light and dark
 PITCH = SIDE + 4  # from one small picture to the next, in pixels of the digit
 ASIDE = 10  # room for the class token beside a digit
-TOLD = 0.05  # probability from which a line is labelled
+TOLD = 0.15  # probability from which a line is labelled
 
 
 # The way from patches to scores --------------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ def patches(digit: np.ndarray, size: int) -> Figure:
     return plotting.pictures(
         [_digit(digit), cuts, numbers],
         f"Cut into {side**2} patches",
-        f"Each of {size} × {size} pixels, numbered as one reads",
+        f"{size} × {size} pixels each · the number is its token's",
         SIDE,
         SIDE,
     )
@@ -151,7 +151,7 @@ def heads(digit: np.ndarray, maps: np.ndarray, token: int, chosen: tuple[int, in
     numbered = plotting.numbered(*maps.shape).reshape(-1, side, side, 4)
     told = (
         "Layer %{customdata[0]}, head %{customdata[1]}<br>Patch in row %{customdata[2]}, column %{customdata[3]}: "
-        "%{z:.1f}%<br>All tokens together: 100%<extra></extra>"
+        f"%{{z:.1f}}%<br>All {side**2 + 1} tokens together: 100%, for each row sums to 1<extra></extra>"
     )
     left, top = PITCH * (chosen[1] - 1), PITCH * (chosen[0] - 1)
     corners = np.array([left - 1.5]), np.array([top - 1.5]), np.array([left + SIDE + 1.5]), np.array([top + SIDE + 1.5])
@@ -186,7 +186,7 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
         "zmax": 100 * float(maps.max()) or 1.0,
         "colorscale": plotting.fading(COLOUR, 0, 0.9),
         "hovertemplate": f"%{{text}}: %{{z:.1f}}% of the attention of {named(token)}<br>"
-        f"All {len(row)} tokens together: {row.sum():.0%}<extra></extra>",
+        f"All {len(row)} tokens together: {row.sum():.0%}, for each row sums to 1<extra></extra>",
     }
     over = Heatmap(
         z=100 * maps,
@@ -251,7 +251,7 @@ def gradient_rollout(digit: np.ndarray, pulled: np.ndarray, target: int) -> Figu
 
 
 def lens(probabilities: np.ndarray) -> Figure:
-    """Probabilities `float32[depth + 1, 10]` if the network ended early: a line a digit, labelled from 5% on; the
+    """Probabilities `float32[depth + 1, 10]` if the network ended early: a line a digit, labelled from 15% on; the
     answer is bold."""
     blocks, answer = np.arange(len(probabilities)), int(probabilities[-1].argmax())
     lines = [

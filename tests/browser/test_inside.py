@@ -1,9 +1,20 @@
 """Look inside, as a person uses it."""
 
-from person import draw, drawing, wait_until
+from pathlib import Path
+
+import pytest
+from person import draw, drawing, fits, wait_until
 from playwright.sync_api import Page, expect
+from server import serve
 
 from atelier import MODELS
+
+SEEN = "The digit as the networks see it, 28 by 28 pixels"
+
+
+@pytest.fixture
+def loading_app(tmp_path):
+    yield from (server.address for server in serve(Path(__file__).parent / "loading_app.py", tmp_path))
 
 
 def figure(page: Page, name: str):
@@ -14,8 +25,15 @@ def figure(page: Page, name: str):
     return found
 
 
-def title(page: Page, name: str) -> str:
-    return figure(page, name).evaluate("plot => plot.layout.title.text")
+def click(page: Page, name: str, across: float, down: float) -> None:
+    """Click a figure at these shares of what it plots."""
+    box = figure(page, name).locator(".nsewdrag").first.bounding_box()
+    page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+
+def told(page: Page, name: str) -> str:
+    """What a figure shows, for those who cannot see it."""
+    return page.locator(f".st-key-{name} .figure").get_attribute("aria-label")
 
 
 def look(page: Page, view: str) -> None:
@@ -24,25 +42,66 @@ def look(page: Page, view: str) -> None:
 
 def test_a_drawn_digit_is_looked_into(page):
     draw(page, drawing("a1", 4))
+    drawn = page.get_by_alt_text(SEEN).get_attribute("src")
     page.get_by_role("link", name="Look inside").click()
     for name in MODELS:
         expect(page.locator(f".st-key-evidence_{name}")).to_contain_text("4, ", timeout=30_000)
         expect(page.locator(f".st-key-evidence_{name} img")).to_be_visible()
+    expect(page.get_by_text("The digit that was drawn.")).to_be_visible()
+    assert page.get_by_alt_text(SEEN).get_attribute("src") == drawn
 
     look(page, "Vision Transformer")
-    looks = figure(page, "inside_looks")
-    before, box = title(page, "inside_looks"), looks.bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.5)
-    wait_until(page, lambda: title(page, "inside_looks") != before or "patch" in looks.get_attribute("aria-label"))
-    assert "patch" in looks.get_attribute("aria-label")
+    click(page, "inside_looks", 0.7, 0.5)
+    wait_until(page, lambda: "patch" in told(page, "inside_looks"))
+    assert told(page, "inside_heads").startswith("Where patch")
+    click(page, "inside_heads", 0.1, 0.42)  # layer 3, head 1
+    wait_until(page, lambda: "layer 3, head 1" in told(page, "inside_looks"))
     page.get_by_role("combobox", name="Head").click()
     page.get_by_role("option", name="3").click()
-    wait_until(page, lambda: "head 3" in looks.get_attribute("aria-label"))
+    wait_until(page, lambda: "head 3" in told(page, "inside_looks"))
 
     look(page, "Faster R-CNN")
     for step in range(1, 8):
         expect(page.get_by_role("heading", name=f"{step}. ")).to_be_visible()
+        if step == 3:
+            try_other_anchors(page)
         page.get_by_role("button", name="Next").click()
     expect(page.get_by_role("heading", name="8. ")).to_be_visible()
     expect(page.get_by_role("button", name="Next")).to_be_disabled()
     assert page.get_by_text("Traceback").count() == 0
+
+
+def try_other_anchors(page: Page) -> None:
+    def surest() -> str:
+        return figure(page, "inside_anchor_scores").evaluate("plot => plot.layout.title.text")
+
+    before = surest()
+    click(page, "inside_anchors", 0.97, 0.1)  # where the scene is empty
+    wait_until(page, lambda: surest() != before)
+
+
+def test_the_detector_is_looked_into_on_a_phone(browser, app):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{app}/inside?view=Faster+R-CNN")
+    scene = figure(page, "inside_picture").bounding_box()
+    assert scene["height"] < 300  # three times as wide as high: no more than it needs
+    strip = figure(page, "inside_strip").bounding_box()
+    assert strip["width"] >= 700  # legible, and moved sideways
+    assert fits(page)
+    page.get_by_role("button", name="Next").tap()
+    expect(page.get_by_role("heading", name="2. ")).to_be_visible()
+    assert fits(page)
+    context.close()
+
+
+def test_what_is_clicked_while_a_network_loads_is_answered_at_once(browser, loading_app):
+    page = browser.new_page()
+    page.goto(loading_app)
+    expect(page.get_by_text("Loading")).to_be_visible()
+    page.get_by_role("button", name="Click").click()
+    expect(page.get_by_text("Clicks: 1")).to_be_visible()
+    assert page.get_by_text("Loading").is_visible()
+    expect(page.get_by_text("Loaded")).to_be_visible(timeout=30_000)  # without another click
+    assert page.get_by_text("Clicks: 1").is_visible()
+    page.close()

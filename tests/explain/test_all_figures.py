@@ -20,15 +20,17 @@ def pixels(figure):
 def test_pictures_lie_in_rows_of_networks_with_their_words_beneath():
     pictures = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1) + np.zeros((2, 3, 28, 28), np.uint8)
     words = [["a", "b", "c"], ["d", "e", "f"]]
-    figure = all_figures.grid(["cnn", "vit"], pictures, words, words, "Title", "Subtitle")
-    sheet, (_, titles, beneath, mouse) = pixels(figure), figure.data
+    figure = all_figures.grid(pictures, words, words, ["first", "second"], ["left", "", "right"], "Title", "Subtitle")
+    sheet, (_, rows, beneath, mouse, columns) = pixels(figure), figure.data
     assert sheet[all_figures.ROW + 5, 2 * all_figures.CELL + 5, 0] == 5  # second row, third column
     assert sheet[5, 30, 3] == 0  # nothing between them
-    assert "CNN" in titles.text[0]
-    assert "ViT" in titles.text[1]
+    assert list(rows.text) == ["first", "second"]
+    assert rows.y[1] - rows.y[0] == all_figures.ROW
+    assert list(columns.x) == list(beneath.x[:3])
+    assert columns.y[0] < rows.y[0] < beneath.y[0]
     assert list(beneath.text) == ["a", "b", "c", "d", "e", "f"]
     assert beneath.x[5] == 2 * all_figures.CELL + 14
-    assert beneath.y[5] > all_figures.ROW + 28
+    assert beneath.y[5] > rows.y[1] + 28
     assert mouse.text[1][2] == "f"
 
 
@@ -37,7 +39,9 @@ def test_a_flip_shows_its_digit_and_none_is_said():
     figure = all_figures.flips(["cnn", "vit"], ["shift"], {("cnn", "shift"): flip, ("vit", "shift"): None})
     sheet = pixels(figure)
     assert sheet[5, 5, 0] == 100
-    assert sheet[all_figures.ROW + 5, 5, 0] == 0
+    assert sheet[5, all_figures.CELL + 5, 0] == 0
+    assert figure.data[1].text == ("<b>Shift</b>",)
+    assert ["CNN" in figure.data[4].text[0], "ViT" in figure.data[4].text[1]] == [True, True]
     assert list(figure.data[2].text) == ["3.20 px<br>→ <b>9</b>", "none<br>found"]
 
 
@@ -47,12 +51,12 @@ def test_a_step_is_red_where_it_is_brighter_and_blue_where_darker():
     before, after = np.eye(10, dtype=np.float32)[[4, 9]]
     figure = all_figures.steps(["cnn"], DIGIT, [sign], [DIGIT // 2], [before], [after])
     sheet = pixels(figure)
-    step = sheet[:, all_figures.CELL :]
+    step = sheet[all_figures.ROW :]
     assert tuple(step[0, 0, :3]) == all_figures.BRIGHTER
     assert tuple(step[0, 1, :3]) == all_figures.DARKER
     assert tuple(step[5, 5, :3]) == all_figures.WHITE
-    assert sheet[0, 2 * all_figures.CELL, 0] == 50
-    assert list(figure.data[2].text) == ["<b>4</b><br>100%", "the<br>step", "<b>9</b><br>100%"]
+    assert sheet[2 * all_figures.ROW, 0, 0] == 50
+    assert list(figure.data[2].text) == ["<b>4</b><br>100%", "", "<b>9</b><br>100%"]
 
 
 def test_the_map_names_each_group_in_its_middle():

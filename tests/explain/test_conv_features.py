@@ -77,6 +77,15 @@ def test_maps_lie_where_they_see():
     assert places == [(2.5, 1), (3, 2), (3, 2), (4, 4)]
 
 
+def test_a_number_sees_its_window_and_nothing_beyond_the_digit():
+    """The CNN's first filter covers 5 × 5 pixels from its own place on; its second layer, of 3 × 3 maps pooled by two,
+    10 × 10, and what would lie beyond the border is not there."""
+    first, second = (layer.convolution for layer in features.layers(load("cnn"))[:2])
+    assert first.sees(10, 12) == (12, 10, 17, 15)
+    assert first.sees(23, 23) == (23, 23, 28, 28)
+    assert second.sees(0, 5) == (8, 0, 18, 8)
+
+
 def test_frozen_and_trained_layers_are_told_apart():
     assert [layer.trained for layer in features.layers(untrained("alexnet", thawed=2))] == [False] * 3 + [True] * 2
     assert all(layer.trained for layer in features.layers(untrained("cnn")))
@@ -191,6 +200,19 @@ def test_a_sheet_tells_which_map_was_clicked():
     assert (drawn.zmin, drawn.zmax) == (-59, 59)
 
 
+def test_a_sheet_of_huge_maps_leaves_out_what_nobody_sees():
+    maps = np.arange(2 * 160 * 160, dtype=np.float32).reshape(2, 160, 160)
+    figure = conv_figures.sheet(maps, np.arange(2), None, "Title", "", "value", "#2E86D1")
+    assert figure.data[0].z.shape == (55, 110)
+    assert figure.data[0].z[1, 1] == maps[0, 3, 3]
+
+
+def test_the_part_that_a_number_sees_is_framed():
+    figure = conv_figures.field(DIGIT, (8.0, 0.0, 18.0, 8.0), "Title", "")
+    assert np.array_equal(figure.data[0].z, DIGIT)
+    assert (set(figure.data[1].x[:5]), set(figure.data[1].y[:5])) == ({8, 18}, {0, 8})
+
+
 def test_the_arithmetic_is_printed():
     spelt = features.PixelArithmetic(
         channels=np.array([4]),
@@ -201,9 +223,9 @@ def test_the_arithmetic_is_printed():
         bias=0.0,
         output=-1.25,
     )
-    figure = conv_figures.arithmetic(spelt, "#2E86D1")
+    figure = conv_figures.arithmetic(spelt, ["map 5"], "#2E86D1")
     texts = [text for trace in figure.data if trace.type == "scatter" for text in trace.text]
-    assert {"input 5", "×", "=", "→ <b>-1.50</b>"} <= set(texts)
+    assert {"map 5", "×", "=", "<b>sum -1.50</b>"} == set(texts)
     assert figure.data[2].z[:2] == pytest.approx(np.array([[0.5, 1.0], [-3.0, 0.0]]))
 
 

@@ -78,11 +78,13 @@ def test_integrated_gradients_of_a_linear_network_are_weight_times_pixel(linear)
 
 
 def test_occlusion_of_quarters(linear):
-    """The logit is 10 - 0.4 - 0.8 = 8.8 against nine of 0; without a quarter it is less what that had brought."""
-    lost = gradcam.occlusion(linear, TILES, 0, window=14, stride=14)
+    """The logit of 0 is 10 - 0.4 - 0.8 = 8.8 against nine of 0; without a quarter it is less what that had brought.
+    What 0 loses the others share."""
+    lost = gradcam.occlusion(linear, TILES, window=14, stride=14)
     probability = [1 / (1 + 9 * np.exp(-logit)) for logit in (8.8, 8.8 - 10, 8.8, 8.8 + 0.4, 8.8 + 0.8)]
-    expected = probability[0] - np.array(probability[1:]).reshape(2, 2)
-    assert lost == pytest.approx(np.kron(expected, np.ones((14, 14))), abs=1e-6)
+    expected = np.kron(probability[0] - np.array(probability[1:]).reshape(2, 2), np.ones((14, 14)))
+    assert lost[0] == pytest.approx(expected, abs=1e-6)
+    assert lost[1:] == pytest.approx(np.stack([-expected / 9] * 9), abs=1e-6)
 
 
 def test_enlarging_puts_numbers_where_their_receptive_fields_are():
@@ -130,24 +132,22 @@ def test_integrated_gradients_add_up_to_the_logit(name):
 
 
 def test_what_hides_the_digit_costs_its_probability(cnn):
-    answer = int(cnn.predict(DIGIT[None])[0])
-    lost = gradcam.occlusion(cnn, DIGIT, answer, window=28, stride=28)
-    shares = cnn.predict_proba(np.stack([DIGIT, np.zeros_like(DIGIT)]))[:, answer]
-    assert lost == pytest.approx(np.full((28, 28), shares[0] - shares[1]), abs=1e-5)
+    lost = gradcam.occlusion(cnn, DIGIT, window=28, stride=28)
+    shares, of_black = cnn.predict_proba(np.stack([DIGIT, np.zeros_like(DIGIT)]))
+    assert lost == pytest.approx(np.tile((shares - of_black)[:, None, None], (1, 28, 28)), abs=1e-5)
     with pytest.raises(ValueError, match="do not cover"):
-        gradcam.occlusion(cnn, DIGIT, answer, window=4, stride=5)
+        gradcam.occlusion(cnn, DIGIT, window=4, stride=5)
 
 
 def test_a_blank_digit_has_no_evidence(cnn):
     blank = np.zeros((28, 28), np.uint8)
     assert not gradcam.integrated_gradients(cnn, blank, 4).any()
-    assert gradcam.occlusion(cnn, blank, 4) == pytest.approx(np.zeros((28, 28)), abs=1e-6)
+    assert gradcam.occlusion(cnn, blank) == pytest.approx(np.zeros((10, 28, 28)), abs=1e-6)
 
 
 def test_other_networks_are_explained_by_pixels_too():
     detector = load("faster_rcnn")
-    for explain in (gradcam.integrated_gradients, gradcam.occlusion):
-        shares = explain(detector, DIGIT, 4)
+    for shares in (gradcam.integrated_gradients(detector, DIGIT, 4), gradcam.occlusion(detector, DIGIT)[4]):
         assert shares.shape == (28, 28)
         assert np.isfinite(shares).all()
         assert shares.any()

@@ -86,6 +86,23 @@ def test_the_map_can_show_another_network(inside):
     assert not inside.exception
 
 
+def test_a_run_of_other_sizes_is_shown_too(inside, monkeypatch):
+    from concurrent.futures import Future
+
+    from atelier.classifier import Classifier
+    from pages import shared
+
+    other, load, spec = Future(), shared.load, MODELS["vit"]
+    sizes = {"depth": 2, "heads": 3, "dim": 24, "patch_size": 7}
+    other.set_result(Classifier(spec, spec.build(sizes), {}))
+    monkeypatch.setattr(shared, "load", lambda name: other if name == "vit" else load(name))
+    inside.segmented_control(key="inside_architecture").set_value("vit").run()
+    assert not inside.exception
+    (drawn,) = [html.value for html in inside.html if 'class="flow"' in html.value]
+    assert "2 times:" in drawn
+    assert "17 × 24" in drawn  # 16 patches and the class token
+
+
 def test_a_blank_picture_is_no_problem(inside):
     inside.session_state["digit"] = np.zeros((28, 28), np.uint8)
     inside.run()

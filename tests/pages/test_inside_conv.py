@@ -14,23 +14,24 @@ CLICKS = {}  # what is clicked in the next one, by the figure's key: AppTest can
 def view():
     import streamlit as st
 
-    from pages import inside_conv, shared
+    from pages import inside_conv, inside_conv_why, shared
 
-    for name in inside_conv.COMPARED:
+    for name in inside_conv_why.COMPARED:
         shared.load(name).result()
     inside_conv.show(st.session_state["digit"])
 
 
 @pytest.fixture
 def page(monkeypatch):
-    from pages import inside_conv
+    from pages import inside_conv, inside_pictures
 
     def keep(figure, key, height, alt, on_click=None):
         SHOWN[key] = figure
         if key in CLICKS:
             on_click(CLICKS.pop(key))
 
-    monkeypatch.setattr(inside_conv, "live_figure", keep)
+    for module in (inside_conv, inside_pictures):
+        monkeypatch.setattr(module, "live_figure", keep)
     SHOWN.clear()
     CLICKS.clear()
     app = AppTest.from_function(view, default_timeout=60)
@@ -68,6 +69,7 @@ def test_the_first_look_already_explains(page):
     assert titles(page) == ["What does each layer find?", "Why a 4? Why a 2?"]
     assert "16 × 24 × 24" in text("inside_conv_maps")
     assert "12 × 12 places" in text("inside_conv_why")
+    assert page.segmented_control(key="inside_conv_method").value == "Grad-CAM"
     assert {"inside_conv_arithmetic", "inside_conv_compared"} <= SHOWN.keys()
     assert any("as the layer itself gives" in markdown.value for markdown in page.markdown)
 
@@ -95,6 +97,39 @@ def test_frozen_and_retrained_layers_are_marked(page, name, layers):
     assert told[-1].startswith("retrained: ")
     choose(page, f"inside_conv_layer_{name}", layers)
     assert "retrained" in next(slider for slider in page.select_slider).options[-1]
+
+
+def test_a_blank_grad_cam_gives_way_to_hires_cam_and_says_so(page):
+    """The CNN's Grad-CAM finds nothing for this 4 in its default layer."""
+    assert any("Grad-CAM is blank for 4" in info.value for info in page.info)
+    assert "HiResCAM" in text("inside_conv_why")
+    assert np.nanmax(SHOWN["inside_conv_why"].data[1].z) > 0
+    titles_of = SHOWN["inside_conv_compared"].data[-1].text
+    assert titles_of == ("<b>CNN</b><br>HiResCAM", "<b>VGG16</b>", "<b>AlexNet</b>", "<b>ViT</b><br>rollout")
+    choose(page, "inside_conv_network", "vgg16")  # whose is not blank
+    assert not page.info
+    assert "Grad-CAM" in text("inside_conv_why")
+
+
+def test_the_layer_of_grad_cam_can_be_chosen_and_its_size_is_told(page):
+    choose(page, "inside_conv_gradcam", 1)
+    assert "24 × 24 places" in text("inside_conv_why")
+
+
+def test_a_run_of_other_sizes_is_looked_into(page, monkeypatch):
+    from concurrent.futures import Future
+
+    from atelier import MODELS
+    from atelier.classifier import Classifier
+    from pages import shared
+
+    small, load = Future(), shared.load
+    small.set_result(Classifier(MODELS["cnn"], MODELS["cnn"].build({"channels": (1, 2, 3, 4), "hidden": 5}), {}))
+    monkeypatch.setattr(shared, "load", lambda name: small if name == "cnn" else load(name))
+    click(page, "inside_conv_maps", {"customdata": 0, "point": [0, 0]})
+    assert "1 × 24 × 24" in text("inside_conv_maps")
+    choose(page, "inside_conv_layer", 4)
+    assert "4 × 6 × 6" in text("inside_conv_maps")
 
 
 def test_two_classes_stand_side_by_side_on_one_scale(page):

@@ -1,0 +1,206 @@
+"""Look inside, convolutions: which strokes speak for a class, and whether other networks look at the same ones."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+import numpy as np
+import streamlit as st
+
+from atelier import MODELS
+from atelier.explain import conv_figures
+from pages import looking
+from pages.inside_conv_layers import choose_layer, layers
+from pages.inside_pictures import picture
+
+if TYPE_CHECKING:
+    from atelier.classifier import Classifier
+    from atelier.explain.features import Layer
+
+COMPARED = ("cnn", "vgg16", "alexnet", "vit")
+GRAD_CAM, HIRES_CAM, INTEGRATED, OCCLUSION = METHODS = ["Grad-CAM", "HiResCAM", "Integrated gradients", "Occlusion"]
+LAYERED = (GRAD_CAM, HIRES_CAM)  # these look at a layer's maps, the others at pixels
+ROLLOUT = "rollout"  # stands in for them where there is none: the Vision Transformer's gradient-weighted attention
+READINGS = {
+    GRAD_CAM: "The stronger the colour, the more the layer's maps speak for the class there; each map as a whole.",
+    HIRES_CAM: "The stronger the colour, the more the layer's maps speak for the class there; each place by itself.",
+    INTEGRATED: "Each pixel's share of the class's score: orange speaks for it, blue against it.",
+    OCCLUSION: "A black square hides part of the digit. Orange: without this part the class is less probable; blue: "
+    "more.",
+}
+UNITS = {INTEGRATED: "share of the score", OCCLUSION: "probability lost"}
+WARM = "#FF8A1F"
+
+
+class Found(NamedTuple):
+    """What speaks for classes, to one network."""
+
+    method: str  # one of METHODS, or ROLLOUT
+    heats: np.ndarray  # float32[classes, 28, 28]
+    blank: tuple[int, ...] = ()  # classes whose Grad-CAM was blank, so that HiResCAM has stood in for all
+
+
+@st.fragment
+def show(name: str, digit: np.ndarray) -> None:
+    """Why a network says what it says of a digit `uint8[28, 28]`, and not something else."""
+    classifier = looking.network(name)
+    if classifier is None:
+        return
+    shares = classifier.predict_proba(digit[None])[0]
+    first, second = map(int, np.argsort(-shares, kind="stable")[:2])
+    heading, layer = st.container(), None
+    left, right = st.columns(2, vertical_alignment="bottom", gap="medium")
+    with left:
+        method = st.segmented_control(
+            "Method", METHODS, default=GRAD_CAM, required=True, key="inside_conv_method", wrap=True
+        )
+    if method in LAYERED:
+        with right:
+            layer = choose_layer(name, "inside_conv_gradcam", default_layer(name).number)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        asked = choose_class("Why a …?", first, f"inside_conv_first_{name}_{crc32(digit.tobytes())}")
+    with right:
+        other = choose_class("And why a …?", second, f"inside_conv_second_{name}_{crc32(digit.tobytes())}")
+    found = speaks(name, digit, (asked, other), method, layer)
+    with heading:
+        looking.question(f"Why a {asked}? Why a {other}?", READINGS[found.method])
+    if found.blank:
+        blank = " and for ".join(map(str, dict.fromkeys(found.blank)))
+        st.info(
+            f"**Grad-CAM is blank for {blank}:** it gives each map one weight, and then nothing is left above zero. So "
+            "here you see **HiResCAM**, which weighs each place by itself.",
+            icon=":material/visibility_off:",
+        )
+    left, right = st.columns([1, 2])
+    with left:  # before the others are asked, which may take longer
+        for_two(name, digit, (asked, other), shares, found, layer)
+    with right:
+        compared = side_by_side(digit, asked, method, {name: found._replace(heats=found.heats[:1])})
+    looking.download(
+        "Maps (NPZ)",
+        lambda: looking.npz(digit=digit, classes=np.array((asked, other)), maps=found.heats, **compared),
+        f"{name}_why_{asked}_{other}.npz",
+    )
+    if layer and not found.heats.any(axis=(1, 2)).all():
+        st.markdown("Nothing here: this layer knows strokes, not yet digits. A deeper one may tell more.")
+
+
+def default_layer(name: str) -> "Layer":
+    from atelier.explain import gradcam
+
+    return gradcam.deepest_fine(layers(name))
+
+
+def choose_class(label: str, default: int, key: str) -> int:
+    return st.segmented_control(label, range(10), default=default, required=True, key=key, wrap=True)
+
+
+def for_two(
+    name: str, digit: np.ndarray, classes: tuple[int, int], shares: np.ndarray, found: Found, layer: "Layer | None"
+) -> None:
+    """What speaks for each of two classes, to one network."""
+    size = " × ".join(map(str, layer.convolution.shape[1:])) + " places, enlarged" if layer else "28 × 28 pixels"
+    titles = [
+        f"<b>{target}</b>: " + (f"{shares[target]:.1%} sure" if heat.any() else "nothing here")
+        for target, heat in zip(classes, found.heats, strict=True)
+    ]
+    figure = conv_figures.evidence(
+        digit,
+        found.heats,
+        titles,
+        f"Where does {MODELS[name].title} see it?",
+        f"{found.method}: {size}",
+        UNITS.get(found.method, "evidence"),
+        MODELS[name].colour if layer else None,
+    )
+    picture(figure, "inside_conv_why", f"What speaks for {classes[0]} and for {classes[1]}")
+
+
+def side_by_side(digit: np.ndarray, target: int, method: str, known: dict[str, Found]) -> dict[str, np.ndarray]:
+    """What speaks for a class to each network that is loaded, as shares of the strongest number; some is known
+    already."""
+    found = known | {
+        name: speaks(name, digit, (target,), method)
+        for name in COMPARED
+        if name not in known and looking.network(name) is not None
+    }
+    found = {name: found[name] for name in COMPARED if name in found}
+    shares = {name: of.heats[0] / (np.abs(of.heats[0]).max() or 1) for name, of in found.items()}
+    titles = [
+        f"<b>{MODELS[name].title}</b>" + (f"<br>{of.method}" if of.method != method else "")
+        for name, of in found.items()
+    ]
+    figure = conv_figures.evidence(
+        digit,
+        np.stack(list(shares.values())),
+        titles,
+        "Do they look at the same strokes?",
+        f"Why a {target} · each relative to its strongest",
+        "share of the strongest",
+        WARM if method in LAYERED else None,
+    )
+    picture(figure, "inside_conv_compared", f"What speaks for {target}, to each network")
+    return shares
+
+
+# Asking a network ----------------------------------------------------------------------------------------------------
+
+
+def speaks(name: str, digit: np.ndarray, classes: tuple[int, ...], method: str, layer: "Layer | None" = None) -> Found:
+    """What speaks for each class. Without a layer, methods that need one take the network's default."""
+    classifier, identity = looking.network(name), looking.identity(name)
+    if method == OCCLUSION:
+        return Found(method, occluded(classifier, identity, digit)[list(classes)])
+    if method == INTEGRATED:
+        return Found(method, integrated(classifier, identity, digit, classes))
+    if name == "vit":
+        return Found(ROLLOUT, rolled_out(classifier, identity, digit, classes))
+    layer = layer or default_layer(name)
+    heats = cam(classifier, identity, digit, classes, method, layer, layer.number)
+    blank = tuple(target for target, heat in zip(classes, heats, strict=True) if not heat.any())
+    if method == GRAD_CAM and blank:
+        return Found(HIRES_CAM, cam(classifier, identity, digit, classes, HIRES_CAM, layer, layer.number), blank)
+    return Found(method, heats)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def cam(
+    _classifier: "Classifier",
+    identity: str,
+    digit: np.ndarray,
+    classes: tuple[int, ...],
+    method: str,
+    _layer: "Layer",
+    number: int,
+) -> np.ndarray:
+    from atelier.explain import gradcam
+
+    look = gradcam.hires_cam if method == HIRES_CAM else gradcam.grad_cam
+    return np.stack([gradcam.enlarged(look(_classifier, digit, target, _layer), _layer) for target in classes])
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def rolled_out(_classifier: "Classifier", identity: str, digit: np.ndarray, classes: tuple[int, ...]) -> np.ndarray:
+    from atelier.explain import attention
+
+    patches = np.stack([attention.gradient_rollout(_classifier, digit, target) for target in classes])
+    size = len(digit) // patches.shape[1]
+    return np.kron(patches, np.ones((1, size, size), np.float32))
+
+
+@st.cache_data(max_entries=200, show_spinner="Looking …")
+def integrated(_classifier: "Classifier", identity: str, digit: np.ndarray, classes: tuple[int, ...]) -> np.ndarray:
+    from atelier.explain import gradcam
+
+    with ThreadPoolExecutor() as pool:  # a class a core
+        return np.stack(
+            list(pool.map(lambda target: gradcam.integrated_gradients(_classifier, digit, target), classes))
+        )
+
+
+@st.cache_data(max_entries=200, show_spinner="Hiding one part after another …")
+def occluded(_classifier: "Classifier", identity: str, digit: np.ndarray) -> np.ndarray:
+    from atelier.explain import gradcam
+
+    return gradcam.occlusion(_classifier, digit)
