@@ -33,6 +33,12 @@ page = st.navigation(
             icon=":material/visibility:",
             help="See why each network answered as it did.",
         ),
+        st.Page(
+            "pages/compare.py",
+            title="Compare",
+            icon=":material/leaderboard:",
+            help="Who reads best, at what cost, where each fails, and what the lab report is worth in numbers.",
+        ),
     ],
     position="top",
 )

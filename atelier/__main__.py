@@ -1,6 +1,10 @@
-"""The command line: `python -m atelier train | evaluate | predict | pretrain | bench`. Each says more with `--help`."""
+"""The command line: `python -m atelier train | evaluate | predict | pretrain | study | export | bench`.
+
+Each says more with `--help`.
+"""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -79,6 +83,26 @@ def build_parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made")
     pretrain.add_argument("--resume", metavar="ID", help="continue this run as it was started")
     pretrain.set_defaults(run_command=run_pretrain)
+
+    study = commands.add_parser("study", help="measure what the Compare page shows; prints each study's id first")
+    study.add_argument("names", nargs="*", metavar="NAME",
+                       help="leaderboard, data_hunger, transfer, robustness, one_or_many, cost")  # fmt: skip
+    study.add_argument("--all", action="store_true", help="all six, one after the other")
+    study.add_argument("--quick", action="store_true", help="fewer points: all six in ten minutes or so on two cores")
+    study.add_argument("--networks", nargs="+", default=[], metavar="NETWORK",
+                       help="names of networks, for the leaderboard also ids of runs (default: all five)")  # fmt: skip
+    study.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    study.add_argument("--runs", type=Path, default=RUNS, help="where its folder is made (default: %(default)s)")
+    study.add_argument("--into", type=Path, metavar="FOLDER", help="where to copy the results when it has finished")
+    study.add_argument("--resume", metavar="ID", help="continue this one as it was started")
+    study.add_argument("--in-background", metavar="TICKET", help="let other processes go first")
+    study.set_defaults(run_command=run_study)
+
+    export = commands.add_parser("export", help="write a network for other programs, and check what was written")
+    export.add_argument("model", metavar="MODEL", help="a name, a checkpoint file or a run's id")
+    export.add_argument("--format", required=True, choices=("onnx", "pt2", "safetensors"))
+    export.add_argument("--out", type=Path, metavar="FILE", help="(default: MODEL.FORMAT, here)")
+    export.set_defaults(run_command=run_export)
 
     bench = commands.add_parser("bench", help="measure this machine")
     measures = bench.add_subparsers(required=True, metavar="what")
@@ -235,6 +259,55 @@ def run_predict(options: argparse.Namespace) -> None:
     else:
         for name, p in probabilities.items():
             print(f"{name:12} {p.argmax()}  ({p.max():.1%})")
+
+
+def run_study(options: argparse.Namespace) -> None:
+    from atelier.studies import STUDIES, conduct
+
+    if options.in_background:
+        be_polite()
+    if options.resume:
+        studies = [conduct.reopen(options.resume, options.runs, options.names, bool(options.in_background))]
+    else:
+        if not options.names and not options.all:
+            raise RunError(f"Which study? They are {', '.join(STUDIES)}; --all conducts all.")
+        names = list(STUDIES) if options.all else options.names
+        configs = [conduct.new_config(name, options.quick, options.device, options.networks) for name in names]
+        studies = (conduct.prepare(config, options.runs) for config in configs)
+    with contextlib.suppress(Asked):  # to pause or to stop
+        for run in studies:
+            print(run.id, flush=True)
+            show_study(run, options.in_background)
+            if options.into:
+                conduct.publish(run, options.into)
+
+
+def show_study(run: Run, ticket: str | None) -> None:
+    """Conduct a study with a progress bar; print its table and what that says."""
+    from tqdm import tqdm
+
+    from atelier.studies import STUDIES, conduct, results
+
+    config = run.read("config.json")
+    with tqdm(total=len(config["points"]), unit="point") as bar:
+        for progress in attended(run, config["device"], lambda: conduct.conduct(run), ticket):
+            bar.update(progress.done - bar.n)
+            point = " ".join(map(str, (progress.point or {}).values()))
+            if point != bar.postfix:
+                bar.set_postfix_str(point)
+    table = results.read(run.folder, config["study"]).table
+    print(table.to_string(index=False))
+    for sentence in STUDIES[config["study"]].findings(table).sentences:
+        print(sentence)
+
+
+def run_export(options: argparse.Namespace) -> None:
+    from atelier.export import export
+
+    out = options.out or Path(f"{Path(options.model).stem}.{options.format}")
+    for written in export(options.model, options.format, out):
+        size = written.path.stat().st_size / 1e6
+        print(f"{written.path} ({size:.1f} MB): {written.compared} equal to {written.difference:.0e}")
 
 
 def run_bench_latency(options: argparse.Namespace) -> None:

@@ -1,9 +1,79 @@
-"""Home: what this is, the networks in a line each, and the way on."""
+"""Home: what this is, the networks in a line each, the lab report's conclusions, and a lesson."""
+
+from html import escape
 
 import streamlit as st
 
 from atelier import MODELS, checkpoint
+from atelier.studies import STUDIES, results
+from atelier.studies.conclusions import CONCLUSIONS, Bars, Conclusion
 from pages import shared
+
+CARD = 440  # pixels: the least width of a conclusion's card
+BARS = """<style>
+.measure { margin-bottom: 1rem; display: grid; grid-template-columns: auto 1fr auto; gap: 0.2rem 0.6rem; }
+.measure p { grid-column: 1 / -1; margin: 0; opacity: 0.75; font-size: 0.85rem; }
+.measure i { align-self: center; height: 1rem; min-width: 2px; border-radius: 2px; }
+</style>"""
+LESSON = {  # page: minutes and task
+    "draw": (
+        10,
+        "Draw a digit that all five networks read right. Then draw one that they disagree on, and say what it was "
+        "meant to be.",
+    ),
+    "train": (
+        10,
+        "Bet first: after how many seconds does the CNN read 95% right? Start its demo and watch. Then let it read "
+        "your own digit.",
+    ),
+    "inside": (
+        10,
+        "Take the digit that they disagreed on. Which strokes led which network astray? How little would change its "
+        "mind?",
+    ),
+    "compare": (
+        15,
+        "Choose a study and say what you expect before you look. Were you right? Then download the report and hand it "
+        "in.",
+    ),
+}
+
+
+def tested(conclusion: Conclusion) -> None:
+    """A card: what the lab report says, and what the numbers say to it."""
+    st.markdown(f"##### “{conclusion.sentence}”")
+    study = STUDIES[conclusion.study]
+    try:
+        result = results.shipped(study.name)
+    except results.ResultError as error:
+        st.info(str(error), icon=":material/hourglass_empty:")
+        return
+    findings = study.findings(result.table)
+    if study.answers[findings.right] in conclusion.supported_by:
+        st.badge("The numbers say so, too", icon=":material/check:", color="green")
+    else:
+        st.badge("The numbers say otherwise", icon=":material/close:", color="orange")
+    st.markdown(" ".join(findings.sentences))
+    st.html(plot(conclusion.bars(result.table)))
+    view = {} if study.name == "leaderboard" else {"view": "Studies", "study": study.title}
+    link = f"See the study: {study.title}"
+    st.page_link("pages/compare.py", label=link, icon=":material/arrow_forward:", query_params=view)
+    date, device = (str(result.header.get(key, "")) for key in ("date", "device_name"))
+    st.caption(f"Measured on {date[:10]}, {device}{', the quick version' if result.header.get('quick') else ''}")
+
+
+def plot(bars: Bars) -> str:
+    """Light HTML, for this page is to be there at once."""
+    rows = {
+        what: "".join(
+            f'<span>{escape(bar.name)}</span><i style="width: {bar.length:.1%}; background: {bar.colour}"></i>'
+            f"<b>{escape(bar.number)}</b>"
+            for bar in lines
+        )
+        for what, lines in bars.items()
+    }
+    return "".join(f'<div class="measure"><p>{escape(what)}</p>{lines}</div>' for what, lines in rows.items())
+
 
 shared.through_app()
 shared.style()
@@ -39,6 +109,24 @@ with st.grid("auto", min_column_width=300):
                     f"after {card['seconds']:,.0f} seconds of training on {card['device_name']}{before}."
                 )
             st.caption(spec.paper)
+
+st.header("The lab report, put to the test")
+st.markdown(
+    "The lab that this atelier grew from ended in four sentences. Each has a study on the Compare page, which you can "
+    "repeat. What do the numbers say?"
+)
+st.html(BARS)
+with st.grid("auto", min_column_width=CARD):
+    for conclusion in CONCLUSIONS:
+        with st.container(border=True, height="stretch", key=f"conclusion_{conclusion.study}"):
+            tested(conclusion)
+
+st.header("A lesson of 45 minutes")
+with st.grid("auto", min_column_width=240):
+    for number, (name, (minutes, task)) in enumerate(LESSON.items(), start=1):
+        with st.container(border=True, height="stretch", key=f"lesson_{name}"):
+            st.markdown(f"**Stop {number}, {minutes} minutes.** {task}")
+            st.page_link(f"pages/{name}.py", icon=":material/arrow_forward:")
 
 st.header("The data")
 st.markdown(

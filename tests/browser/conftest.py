@@ -3,11 +3,15 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from person import ready
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 from server import ROOT, serve
+
+from atelier import MODELS
+from atelier.evaluation.estimate import SPEEDS, save_throughput
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -26,9 +30,31 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(autouse=True)
+def _closed_windows(browser) -> Iterator[None]:
+    """Nothing that a test has opened disturbs the next one, also if it failed."""
+    yield
+    for context in browser.contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _known_machine() -> None:
+    """Else the Train page would have it measured in the background, for a minute, while tests measure, too."""
+    speeds = dict.fromkeys(SPEEDS, 1000.0)
+    save_throughput({"startup_seconds": 5.0, "networks": dict.fromkeys(MODELS, speeds)}, "cpu")
+
+
 @pytest.fixture(scope="session")
-def app(tmp_path_factory) -> Iterator[str]:
-    yield from (server.address for server in serve(ROOT / "app.py", tmp_path_factory.mktemp("server")))
+def runs(tmp_path_factory) -> Path:
+    """Where the app keeps its runs."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory, runs) -> Iterator[str]:
+    servers = serve(ROOT / "app.py", tmp_path_factory.mktemp("server"), ATELIER_RUNS=str(runs))
+    yield from (server.address for server in servers)
 
 
 @pytest.fixture

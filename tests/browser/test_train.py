@@ -8,39 +8,28 @@ from pathlib import Path
 import pytest
 from person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_until
 from playwright.sync_api import Browser, Page, expect
-from server import ROOT, Server, serve
 
-from atelier import MODELS
-from atelier.evaluation.estimate import SPEEDS, save_throughput
 from atelier.training.runs import Run
 
 
 @pytest.fixture
-def school(tmp_path) -> Iterator[Server]:
-    """A server whose runs lie in `tmp_path / "runs"`, on a machine that need not be measured first. Whatever still
-    trains in the end is stopped."""
-    speeds = dict.fromkeys(SPEEDS, 1000.0)
-    save_throughput({"startup_seconds": 5.0, "networks": dict.fromkeys(MODELS, speeds)}, "cpu")
-    yield from serve(ROOT / "app.py", tmp_path, ATELIER_RUNS=str(tmp_path / "runs"))
-    for run in Run.all(tmp_path / "runs"):
+def train(browser: Browser, app: str, runs: Path) -> Iterator[Page]:
+    """The Train page. Whatever still trains in the end is stopped."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(f"{app}/train")
+    yield page
+    context.close()
+    for run in Run.all(runs):
         run.request("stop")
 
 
-@pytest.fixture
-def train(browser: Browser, school: Server) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(f"{school.address}/train")
-    yield page
-    context.close()
-
-
-def start(page: Page, folder: Path) -> Run:
+def start(page: Page, runs: Path) -> Run:
     """Start what the form asks for: at first, a Demo run of the CNN."""
-    before = len(Run.all(folder / "runs"))
+    before = len(Run.all(runs))
     page.locator(".st-key-train_start button").click()
-    wait_until(page, lambda: len(Run.all(folder / "runs")) > before)
-    return Run.all(folder / "runs")[0]
+    wait_until(page, lambda: len(Run.all(runs)) > before)
+    return Run.all(runs)[0]
 
 
 def state(page: Page) -> str:
@@ -76,9 +65,9 @@ def zoom(page: Page) -> list[float]:
     return curve(page, "plot._fullLayout.xaxis.range")
 
 
-def test_a_demo_is_watched_left_found_again_and_used(train, school, tmp_path):
+def test_a_demo_is_watched_left_found_again_and_used(train, app, runs):
     expect(train.get_by_text("Nothing has been trained here yet")).to_be_visible()
-    run = start(train, tmp_path)
+    run = start(train, runs)
     wait_until(train, lambda: len(run.metrics()) > 3, seconds=60)
     train.locator("[class*='st-key-loss_'] .nsewdrag").scroll_into_view_if_needed()
     zoomed, lags, contents = zoom(train), [], {name: set() for name in ("guesses", "confusion", "filters")}
@@ -100,7 +89,7 @@ def test_a_demo_is_watched_left_found_again_and_used(train, school, tmp_path):
     train.get_by_role("link", name="Train").click()
     train.locator("[class*='st-key-loss_'] .nsewdrag").wait_for()
     assert state(train) in ("running", "done")
-    second = start(train, tmp_path)  # waits for the first one, or is next
+    second = start(train, runs)  # waits for the first one, or is next
     wait_until(train, lambda: run.status()[0] == "done", seconds=180)
     wait_until(train, lambda: second.status()[0] == "running", seconds=60)
     wait_until(train, lambda: state(train) == "running")
@@ -108,7 +97,7 @@ def test_a_demo_is_watched_left_found_again_and_used(train, school, tmp_path):
     wait_until(train, lambda: second.status()[0] == "stopped")
     wait_until(train, lambda: state(train) == "stopped")
 
-    train.goto(f"{school.address}/train?run={run.id}")
+    train.goto(f"{app}/train?run={run.id}")
     wait_until(train, lambda: state(train) == "done")
     expect(train.get_by_text(f"{run.read('result.json')['accuracy']:.2%}").first).to_be_visible()
     train.get_by_role("button", name="Use this one").click()
@@ -124,14 +113,14 @@ def test_a_demo_is_watched_left_found_again_and_used(train, school, tmp_path):
     wait_until(train, lambda: answer(train) == "3")
 
 
-def test_drawing_answers_while_a_network_trains(browser, train, school, tmp_path):
+def test_drawing_answers_while_a_network_trains(browser, train, app, runs):
     """Median pen-up to answers at most twice the one of an idle machine."""
     page = browser.new_page()
-    page.goto(f"{school.address}/draw")
+    page.goto(f"{app}/draw")
     ready(page)
     draw(page, drawing("a2", 1))
     idle = statistics.median(pen_up_to_answer(page, 7))
-    run = start(train, tmp_path)
+    run = start(train, runs)
     wait_until(train, lambda: len(run.metrics()) > 3, seconds=60)
     busy = statistics.median(pen_up_to_answer(page, 7))
     assert run.status()[0] == "running"
@@ -142,10 +131,10 @@ def test_drawing_answers_while_a_network_trains(browser, train, school, tmp_path
     page.close()
 
 
-def test_the_page_fits_a_phone(browser, school, tmp_path):
+def test_the_page_fits_a_phone(browser, app):
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
-    page.goto(f"{school.address}/train")
+    page.goto(f"{app}/train")
     page.locator(".st-key-train_start button").wait_for()
     assert fits(page)
     context.close()

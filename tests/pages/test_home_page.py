@@ -1,6 +1,18 @@
 from dataclasses import replace
 
+import pytest
+from made_results import WRONG, leaderboard
+
 from atelier import MODELS, checkpoint, zoo
+from atelier.studies import STUDIES, results
+from atelier.studies.conclusions import CONCLUSIONS
+
+
+@pytest.fixture(autouse=True)
+def studies(monkeypatch, tmp_path):
+    """Where the shipped results lie; none at first."""
+    monkeypatch.setattr(results, "SHIPPED", tmp_path / "studies")
+    return results.SHIPPED
 
 
 def test_every_network_is_introduced_with_its_own_number(app, text):
@@ -25,3 +37,32 @@ def test_a_network_added_to_the_registry_appears(app, monkeypatch):
     monkeypatch.setitem(MODELS, "cnn", twin)
     app.run()
     assert any("Second network" in html.value for html in app.html)
+
+
+@pytest.mark.parametrize(("misread", "verdict"), [(WRONG, "say so"), (WRONG | {"cnn": 99}, "say otherwise")])
+def test_other_numbers_turn_the_verdict_on_a_conclusion(app, text, studies, misread, verdict):
+    leaderboard(studies, misread)
+    app.run()
+    assert not app.exception
+    shown = text(app, "conclusion_leaderboard")
+    assert "CNNs are simple and effective." in shown
+    assert f"The numbers {verdict}" in shown
+    for sentence in STUDIES["leaderboard"].findings(results.shipped("leaderboard").table).sentences:
+        assert sentence in shown
+    assert f"CNN{misread['cnn']}Faster R-CNN66" in shown  # bars
+    assert "2026-11-23, 2 CPU cores" in shown
+
+
+def test_a_conclusion_without_results_names_the_command(app, text):
+    app.run()
+    assert not app.exception
+    for conclusion in CONCLUSIONS:
+        shown = text(app, f"conclusion_{conclusion.study}")
+        assert conclusion.sentence in shown
+        assert f"python -m atelier study {conclusion.study}" in shown
+
+
+def test_the_lesson_passes_every_page_with_a_task(app, text):
+    app.run()
+    for stop, page in enumerate(("draw", "train", "inside", "compare"), start=1):
+        assert f"Stop {stop}, " in text(app, f"lesson_{page}")

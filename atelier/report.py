@@ -1,0 +1,231 @@
+"""A comparison as a report to hand in: one HTML file with tables, interactive figures and where each number comes from.
+
+It opens in any browser, without a network and without this project: plotly.js, which draws the figures, is inside it
+once, and so is each table as CSV.
+"""
+
+import base64
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from itertools import combinations
+from numbers import Number
+
+import pandas as pd
+from plotly.graph_objects import Figure
+from plotly.offline import get_plotlyjs
+
+from atelier import compare_figures
+from atelier.data import mnist
+from atelier.evaluation import failures, tally
+from atelier.evaluation.significance import compare
+from atelier.evaluation.tally import Entry
+from atelier.studies import STUDIES
+from atelier.studies.results import Result
+from atelier.studies.study import Study
+from atelier.zoo import MODELS
+
+SOURCES = {"shipped": "Shipped with the project", "local": "Measured on our computer"}
+HEIGHT = 460  # pixels, of a figure that does not know its own
+LONG = 12  # rows: longer tables are folded up
+INK, GRID = "#12202E", "#C3D0DC"  # as on the light pages: a report is paper
+
+_AXIS = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False}
+_PAPER = {  # what figures leave open
+    "layout": {
+        "font": {"color": INK, "family": "sans-serif"},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "hoverlabel": {"bgcolor": "white", "font": {"color": INK}, "align": "left", "namelength": -1},
+    }
+}
+_CSS = """
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; background: white; line-height: 1.5;
+       font-family: sans-serif; color: #12202E; }
+h2 { margin-top: 3rem; border-top: 2px solid #C3D0DC; padding-top: 1rem; }
+figure { margin: 1rem 0; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
+td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #C3D0DC; vertical-align: top; }
+.head td, td:first-child { font-weight: 700; }
+.number { text-align: right; }
+.names { border-bottom: 1px solid #12202E; padding: 0.3rem; }
+@media print { h2 { break-before: page; } figure, tr { break-inside: avoid; } }
+"""
+
+
+def to_html(
+    found: Mapping[str, Mapping[str, Result]],
+    names: Mapping[str, str] | None = None,
+    expected: Mapping[str, int] | None = None,
+    entries: Sequence[Entry] = (),
+    now: datetime | None = None,
+) -> str:
+    """The whole report, about 5 MB.
+
+    Args:
+        found: results by study and then by source, see STUDIES and SOURCES; studies without results are left out.
+        names: what people call their runs, by the run's id.
+        expected: of a study, the place of the answer that the class had expected.
+        entries: the class's own drawings and what each network said to them.
+        now: the date on the report; that of today if None.
+
+    Raises:
+        DamagedDataError: if MNIST's files are damaged.
+    """
+    names = {name: spec.title for name, spec in MODELS.items()} | dict(names or {})
+    studies = [(STUDIES[name], dict(found[name])) for name in STUDIES if found.get(name)]
+    parts = []
+    for study, results in studies:
+        parts += about(study, (expected or {}).get(study.name))
+        for source, result in results.items():
+            parts += measured(study, source, result, names)
+    if entries:
+        parts += drawn(entries, names)
+    if studies:
+        parts += circumstances([(source, result) for _, results in studies for source, result in results.items()])
+    else:
+        parts.append("<p>No study has been measured yet.</p>")
+    date, body = (now or datetime.now()).strftime("%d %B %Y"), "\n".join(parts)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Deep Learning Atelier: report</title>
+<style>{_CSS}</style>
+<script>{get_plotlyjs()}</script>
+</head>
+<body>
+<h1>How do neural networks compare at reading digits?</h1>
+<p class="names">{date} · Names:</p>
+{body}
+</body>
+</html>
+"""
+
+
+# Sections ------------------------------------------------------------------------------------------------------------
+
+
+def about(study: Study, expected: int | None) -> Iterator[str]:
+    yield f"<h2>{escape(study.title)}</h2><p><b>{escape(study.question)}</b></p>"
+    if expected is not None and 0 <= expected < len(study.answers):
+        yield f"<p>We expected: {escape(study.answers[expected])}</p>"
+
+
+def measured(study: Study, source: str, result: Result, names: Mapping[str, str]) -> Iterator[str]:
+    """What a study found: in words, as figures, as tables."""
+    findings, file = study.findings(result.table), f"{study.name}-{source}"
+    yield f"<h3>{escape(SOURCES.get(source, source))}{' (quick)' if result.header.get('quick') else ''}</h3>"
+    yield f"<p>What we found: {escape(study.answers[findings.right])}</p><p>{escape(' '.join(findings.sentences))}</p>"
+    yield drawing(study.figure(result.table), study.question)
+    yield table(result.table, file, names)
+    if result.predictions:
+        _, labels = mnist.load("test")
+        yield from mistakes(failures.said(result.predictions, labels, result.table.network), result.table, file, names)
+
+
+def mistakes(said: failures.Said, rows: pd.DataFrame, file: str, names: Mapping[str, str]) -> Iterator[str]:
+    """Confusion matrices, and which differences between networks may be chance."""
+    if said.networks:
+        yield "<h4>Which digits are taken for which?</h4>"
+        yield f'<div class="figures">{"".join(confusions(said, rows, names))}</div>'
+    if len(said.networks) > 1:
+        yield "<h4>Which differences may be chance?</h4><p>McNemar's exact test of any two networks.</p>"
+        yield table(differences(said, names), f"{file}-pairs", {})
+
+
+def confusions(said: failures.Said, rows: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
+    colours = {row.network: MODELS[row.model].colour for row in rows.itertuples()}
+    for network in said.networks:
+        title = names.get(network, network)
+        figure = compare_figures.confusion(failures.confusion(said, network), title, colours[network])
+        yield drawing(figure, f"{title}: which digits it takes for which")
+
+
+def differences(said: failures.Said, names: Mapping[str, str]) -> pd.DataFrame:
+    rows = []
+    for first, second in combinations(said.networks, 2):
+        test = compare(said.right[first], said.right[second])
+        both = names.get(first, first), names.get(second, second)
+        rows.append((*both, test.only_first, test.only_second, test.p, "could be" if test.is_chance else "hardly"))
+    columns = ["first", "second", "only_first_right", "only_second_right", "p", "chance"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def drawn(entries: Sequence[Entry], names: Mapping[str, str]) -> Iterator[str]:
+    """What the class has drawn, and who read it right."""
+    yield "<h2>Our own digits</h2><p><b>Who reads what we have drawn ourselves?</b></p>"
+    yield table(tally.by_network(list(entries)).rename_axis("network").reset_index(), "tally", names)
+    answers = pd.DataFrame([{"true_digit": entry.label, **entry.answers} for entry in entries])
+    yield table(answers, "drawings", names)
+
+
+def circumstances(results: Sequence[tuple[str, Result]]) -> Iterator[str]:
+    """When and where each study was measured, and how to measure it again."""
+    rows = []
+    for source, result in results:
+        header = result.header
+        rows.append(
+            {
+                "study": header.get("title", header.get("study", "")),
+                "source": SOURCES.get(source, source),
+                "date": str(header.get("date", ""))[:10],
+                "device": f"{header.get('device_name', '')} ({header.get('device', '')})",
+                "seeds": ", ".join(map(str, header.get("seeds", []))),
+                "seconds": header.get("seconds"),
+                "points": f"{header.get('points', '?')} of {header.get('of', '?')}",
+                "commit": header.get("commit", ""),
+                "data": header.get("data", ""),
+                "versions": ", ".join(f"{name} {version}" for name, version in header.get("versions", {}).items()),
+                "command": header.get("command", ""),
+            }
+        )
+    yield "<h2>Where the numbers come from</h2>"
+    yield table(pd.DataFrame(rows), "circumstances", {})
+
+
+# Pieces --------------------------------------------------------------------------------------------------------------
+
+
+def drawing(figure: Figure, told: str) -> str:
+    """A figure, interactive; it is not changed."""
+    paper = Figure(figure).update_layout(template=_PAPER, autosize=True)
+    config = {"displaylogo": False, "responsive": True, "modeBarButtons": [["toImage", "resetScale2d"]]}
+    plot = paper.to_html(
+        config=config,
+        include_plotlyjs=False,
+        full_html=False,
+        default_height=f"{figure.layout.height or HEIGHT}px",
+    )
+    return f'<figure role="img" aria-label="{escape(told)}">{plot}</figure>'
+
+
+def table(rows: pd.DataFrame, file: str, names: Mapping[str, str]) -> str:
+    """A table, and the same as CSV. Networks go by their names, except in the CSV. A table that is wider than high
+    lies on its side."""
+    shown = rows.assign(network=[names.get(name, name) for name in rows.network]) if "network" in rows else rows
+    lines = [[names.get(column, column.replace("_", " ")) for column in shown], *shown.itertuples(index=False)]
+    if len(rows) < len(rows.columns):
+        lines = list(zip(*lines, strict=True))
+    head, *body = ("".join(map(cell, line)) for line in lines)
+    body = "".join(f"<tr>{line}</tr>" for line in body)
+    html = f'<div class="table"><table><tr class="head">{head}</tr>{body}</table></div>'
+    if len(rows) > LONG:
+        html = f"<details><summary>All {len(rows):,} rows</summary>{html}</details>"
+    content = base64.b64encode(rows.to_csv(index=False).encode()).decode()
+    link = f'<a download="{escape(file)}.csv" href="data:text/csv;base64,{content}">CSV</a>'
+    return f"{html}<p>{link}</p>"
+
+
+def cell(value: object) -> str:
+    if not isinstance(value, Number):
+        return f"<td>{escape(str(value))}</td>"
+    whole = math.isfinite(value) and (value == int(value) or abs(value) >= 10_000)
+    text = "–" if math.isnan(value) else f"{value:,.0f}" if whole else f"{value:,.4g}"
+    return f'<td class="number">{text}</td>'

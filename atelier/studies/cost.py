@@ -1,0 +1,191 @@
+"""Cost: what right answers cost, in training and in answering, in seconds and in arithmetic.
+
+The lab report calls CNNs simple and effective, fine-tuning fast and accurate, and Faster R-CNN overkill for one digit.
+All three are about what one gets for what one pays.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from plotly.graph_objects import Figure, Scatter
+
+from atelier import plotting
+from atelier.studies.study import Findings, Point, Row, Study
+from atelier.zoo import MODELS
+
+ANSWERS = 200  # that are timed
+STEPS = 4  # of training that are counted
+ANSWERS_TO_CHOOSE = ("Less than three times as much", "Three to thirty times as much", "More than thirty times as much")
+COSTS = {
+    "training_seconds": "Training:<br>seconds",
+    "training_multiply_adds": "Training:<br>arithmetic",
+    "latency_p50_ms": "One answer:<br>milliseconds",
+    "multiply_adds": "One answer:<br>arithmetic",
+}
+
+
+def points(quick: bool) -> list[Point]:
+    """Quick or not, there is one point a network: nothing is trained to the end here."""
+    return [{"network": name} for name in MODELS]
+
+
+def measure(point: Point, device: str) -> Iterator[Row | None]:
+    """A network's row.
+
+    Columns, beside `network`, its name in MODELS:
+        accuracy: on the test digits, in 0..1, training_seconds, training_device: as its checkpoint says. What letters
+            cost that a backbone learnt before is not counted.
+        training_multiply_adds: of all training steps and of the frozen layers; of validation none.
+        latency_p50_ms: from one digit to its answer, the median.
+        multiply_adds: to read one digit, see `explain.architecture`.
+        accuracy_per_training_second, accuracy_per_training_multiply_add: the accuracy divided by these.
+        accuracy_per_answer_second, accuracy_per_multiply_add: right answers a second, one after the other, and right
+            answers a multiply-add.
+    """
+    import statistics
+
+    import atelier
+    from atelier.evaluation.speed import answer_times
+    from atelier.explain.architecture import layers
+
+    classifier = atelier.load(str(point["network"]), device)
+    yield None
+    card = classifier.card
+    accuracy, seconds = card["accuracy"], card["seconds"]
+    milliseconds = statistics.median(answer_times(classifier, ANSWERS))
+    work = int(layers(classifier).mult_adds.sum())
+    yield None
+    training_work = training_multiply_adds(card, device)
+    yield {
+        "accuracy": accuracy,
+        "training_seconds": seconds,
+        "training_device": card["device_name"],
+        "training_multiply_adds": training_work,
+        "latency_p50_ms": milliseconds,
+        "multiply_adds": work,
+        "accuracy_per_training_second": accuracy / seconds,
+        "accuracy_per_training_multiply_add": accuracy / training_work,
+        "accuracy_per_answer_second": 1000 * accuracy / milliseconds,
+        "accuracy_per_multiply_add": accuracy / work,
+    }
+
+
+def training_multiply_adds(card: dict[str, Any], device: str) -> int:
+    """How many multiply-adds the training of a checkpoint took, from those of STEPS steps, forth and back, and of what
+    frozen layers make of a digit.
+
+    Args:
+        card: the checkpoint's.
+    """
+    import json
+    from dataclasses import replace
+
+    import torch
+    from lightning_fabric import Fabric
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from atelier.data import mnist
+    from atelier.evaluation.estimate import count_operations
+    from atelier.training.loop import Session, epoch_batches, take_step
+    from atelier.training.runs import read_recipe
+    from atelier.training.tasks import task_of
+
+    recipe = read_recipe(card)
+    fabric = Fabric(accelerator=device, devices=1, precision="32-true")
+    few = replace(recipe, train_size=STEPS * recipe.batch_size, epochs=1)
+    session = Session(MODELS[card["model"]].build(card["config"]), few, fabric)
+    images, labels = (torch.tensor(part[: few.train_size], device=fabric.device) for part in mnist.load("train"))
+    task = task_of(session.network)(session, (images, labels), (images[:1], labels[:1]))
+    for _ in task.start_epoch(0):
+        pass
+    session.model.train()
+    with FlopCounterMode(display=False) as counter:
+        for batch in epoch_batches(session, 0, fabric.device):
+            take_step(session, task.loss(batch)[0])
+    steps = recipe.epochs * (recipe.train_size // recipe.batch_size)
+    frozen, _ = count_operations(card["model"], json.dumps(card["config"], sort_keys=True))
+    copies = min(recipe.epochs, recipe.variations) * recipe.train_size
+    return (steps * counter.get_total_flops() // STEPS + copies * frozen) // 2  # an operation each: times, plus
+
+
+def findings(table: pd.DataFrame) -> Findings:
+    """How much more the costliest network costs than the cheapest, in answering and in training."""
+    low, high = _ends(table, "multiply_adds")
+    ratio = high.multiply_adds / low.multiply_adds
+    right = 0 if ratio < 3 else 1 if ratio <= 30 else 2
+    if low.network == high.network:
+        title = MODELS[low.network].title
+        first = f"The {title} needs {low.multiply_adds:,.0f} multiply-adds to read a digit."
+        return Findings(
+            right, (first, f"It was trained in {low.training_seconds:,.0f} s and reads {low.accuracy:.2%}.")
+        )
+    first = (
+        f"To read one digit, the {MODELS[high.network].title} does {ratio:.3g} times the arithmetic of the "
+        f"{MODELS[low.network].title}, and reads {high.accuracy:.2%} right instead of {low.accuracy:.2%}."
+    )
+    comparable, device = trained_alike(table)
+    low, high = _ends(comparable, "training_seconds")
+    second = (
+        f"On {device}, the {MODELS[high.network].title} trained {high.training_seconds:,.0f} s for "
+        f"{high.accuracy:.2%} and the {MODELS[low.network].title} {low.training_seconds:,.0f} s for {low.accuracy:.2%}."
+    )
+    if len(comparable) < 2:
+        second = "No two of these networks were trained on the same device, so their seconds cannot be compared."
+    return Findings(right, (first, second))
+
+
+def trained_alike(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows whose networks were trained on the device on which most were, and that device: only their seconds can be
+    compared."""
+    device = table.training_device.mode()[0]
+    return table[table.training_device == device], device
+
+
+def _ends(table: pd.DataFrame, cost: str) -> tuple[pd.Series, pd.Series]:
+    return table.iloc[table[cost].argmin()], table.iloc[table[cost].argmax()]
+
+
+def figure(table: pd.DataFrame) -> Figure:
+    """Each cost as a multiple of the cheapest network's."""
+    comparable, device = trained_alike(table)
+    costs = table.set_index("network")[list(COSTS)]
+    costs["training_seconds"] = comparable.set_index("network").training_seconds  # NaN for the others
+    multiples = costs / costs.min()
+    dots = [
+        Scatter(
+            x=multiples.loc[network],
+            y=list(COSTS.values()),
+            name=f"{MODELS[network].title} {accuracy:.2%}",
+            mode="markers",
+            marker={"color": MODELS[network].colour, "size": 16, "opacity": 0.85},
+            hovertemplate="%{fullData.name}: %{x:.3~g} times the cheapest<extra></extra>",
+        )
+        for network, accuracy in zip(table.network, table.accuracy, strict=True)
+    ]
+    subtitle = "Further right: costs more, times the cheapest"
+    if len(comparable) < len(table):
+        subtitle += f"<br>Training seconds: those trained on {device}"
+    return plotting.figure(
+        dots,
+        "What does a right answer cost?",
+        subtitle,
+        xaxis=plotting.axis() | {"type": "log", "tickformat": "~s", "ticksuffix": " ×", "dtick": 1},
+        yaxis=plotting.axis() | {"autorange": "reversed"},
+        margin={"l": 8, "r": 8, "t": 94, "b": 8},
+        height=440,
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
+    )
+
+
+STUDY = Study(
+    name="cost",
+    title="Cost",
+    question="To read one digit, how much more arithmetic does the costliest network do than the cheapest?",
+    answers=ANSWERS_TO_CHOOSE,
+    points=points,
+    measure=measure,
+    findings=findings,
+    figure=figure,
+)

@@ -1,0 +1,185 @@
+"""Data hunger: how well each network reads after learning from 100 digits, and after 55,000.
+
+The lab report says that Vision Transformers need more data than CNNs: nothing in them knows that neighbouring pixels
+belong together, so they have to learn it (Dosovitskiy et al. 2020, arXiv:2010.11929).
+
+One rule for all five: each network learns by its own recipe and makes as many passes over the digits as that says, but
+never takes fewer than an eighth of the steps that the recipe takes with all 55,000. So it passes over few digits more
+often, over 100 of them hundreds of times; with all 55,000 it learns as the shipped weights did. A batch holds all
+digits where there are fewer than its size. The digits are drawn anew for each seed, each class in its share, and are
+the same for all five. What is read then are test digits; nothing is chosen on them.
+
+The quick version has three sizes, one seed, 2,000 test digits, and the demo recipes, of which it takes at least a third
+of the steps and at most all.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pandas as pd
+from plotly.graph_objects import Figure, Scatter
+
+from atelier import plotting
+from atelier.data import mnist
+from atelier.studies import chart
+from atelier.studies.study import Findings, Point, Row, Study
+from atelier.training.recipe import Recipe
+from atelier.zoo import MODELS
+
+
+@dataclass(frozen=True)
+class Plan:
+    preset: str  # of the recipes
+    sizes: tuple[int, ...]  # training digits
+    seeds: int
+    least: float  # share of the recipe's steps
+    digits: int  # test digits
+
+
+WHOLE = Plan("full", sizes=(100, 300, 1_000, 4_000, 15_000, 55_000), seeds=3, least=1 / 8, digits=10_000)
+QUICK = Plan("demo", sizes=(100, 1_000, 5_000), seeds=1, least=1 / 3, digits=2_000)
+
+
+def points(quick: bool) -> list[Point]:
+    plan = QUICK if quick else WHOLE
+    return [
+        {
+            "network": network,
+            "size": size,
+            "seed": seed,
+            "preset": plan.preset,
+            "epochs": epochs(spec.presets[plan.preset], size, plan.least),
+            "digits": plan.digits,
+        }
+        for seed in range(plan.seeds)
+        for size in plan.sizes
+        for network, spec in MODELS.items()
+    ]
+
+
+def epochs(recipe: Recipe, size: int, least: float) -> int:
+    """Passes over so many digits, by the rule above: no fewer steps than a share `least` of the recipe's, and no more
+    than all."""
+    steps_an_epoch = size // min(recipe.batch_size, size)
+    all_steps = recipe.epochs * (recipe.train_size // recipe.batch_size)
+    steps = min(max(recipe.epochs * steps_an_epoch, least * all_steps), all_steps)
+    return max(1, round(steps / steps_an_epoch))
+
+
+def measure(point: Point, device: str) -> Iterator[Row | None]:
+    from atelier.studies import trial
+
+    recipe = MODELS[point["network"]].presets[point["preset"]]
+    recipe = replace(
+        recipe,
+        train_size=point["size"],
+        batch_size=min(recipe.batch_size, point["size"]),
+        epochs=point["epochs"],
+        seed=point["seed"],
+    )
+    classifier, seconds = yield from trial.train(point["network"], {}, recipe, device)
+    images, labels = mnist.load("test")
+    read = trial.stratified(labels, point["digits"])
+    accuracy = yield from trial.accuracy(classifier, images[read], labels[read])
+    yield point | {"accuracy": accuracy, "seconds": seconds}
+
+
+# What the numbers say ------------------------------------------------------------------------------------------------
+
+
+ANSWERS = (
+    "From the start: already with the fewest digits",
+    "From somewhere in between",
+    "Only with the most digits",
+    "Never: with the most digits the CNN is ahead",
+)
+
+
+def findings(table: pd.DataFrame) -> Findings:
+    means = table.groupby(["size", "network"]).accuracy.mean().unstack()
+    right, crossing = the_crossing(means.reindex(columns=["cnn", "vit"]).dropna())
+    return Findings(right, (crossing, the_ends(means.dropna())))
+
+
+def the_crossing(means: pd.DataFrame) -> tuple[int, str]:
+    """The right answer, and the sentence on two networks' curves; `means` has a row a size, rising."""
+    if means.empty:
+        return len(ANSWERS) - 1, "No size has been measured with both the CNN and the ViT."
+    few, many = means.index[[0, -1]]
+    numbers = "the ViT reads " + ", and ".join(
+        f"{chart.percent(means.vit[size])} against {chart.percent(means.cnn[size])} with {size:,} digits"
+        for size in dict.fromkeys((few, many))
+    )
+    behind = means.index[means.vit < means.cnn]
+    if few not in behind and many in behind:
+        return 3, f"The curves cross the other way: with more digits, the CNN overtakes the ViT; {numbers}."
+    if many in behind:
+        return 3, f"The CNN is ahead with few digits and with many: {numbers}."
+    if behind.empty:
+        return 0, f"The ViT is never behind the CNN: {numbers}."
+    first = means.index[means.index > behind[-1]][0]
+    return (2 if first == many else 1), f"The curves cross: from {first:,} digits on the ViT leads; {numbers}."
+
+
+def the_ends(means: pd.DataFrame) -> str:
+    """The sentence on all networks, with the fewest and with the most digits."""
+    if means.empty:
+        return "No size has been measured with all of these networks."
+    few, many = means.iloc[0], means.iloc[-1]
+    best, worst = (MODELS[name].title for name in (few.idxmax(), few.idxmin()))
+    if best == worst:
+        return (
+            f"The {best} reads {chart.percent(few.max())} with {few.name:,} digits, and {chart.percent(many.max())} "
+            f"with {many.name:,}."
+        )
+    return (
+        f"With {few.name:,} digits the {best} reads most, {chart.percent(few.max())}, and the {worst} least, "
+        f"{chart.percent(few.min())}; with {many.name:,} digits, {100 * (many.max() - many.min()):.1f} percentage "
+        "points lie between the best and the worst."
+    )
+
+
+def figure(table: pd.DataFrame) -> Figure:
+    by_size = table.groupby(["network", "size"]).accuracy.agg(["mean", "min", "max", "count"])
+    lines = [line(network, by_size.loc[network]) for network in chart.networks(table)]
+    sizes = sorted(set(table["size"]))
+    return plotting.figure(
+        lines,
+        "Who needs how many digits?",
+        "Higher is better · bars: from worst to best seed",
+        xaxis=plotting.axis("training digits")
+        | {"type": "log", "tickvals": sizes, "ticktext": [f"{size:,}" for size in sizes]},
+        yaxis=chart.accuracy_axis(),
+        showlegend=True,
+        legend=chart.LEGEND,
+    )
+
+
+def line(network: str, by_size: pd.DataFrame) -> Scatter:
+    """A network's curve; `by_size` has mean, min, max and count of its accuracies at each size."""
+    spec, heights = MODELS[network], chart.misread(by_size["mean"])
+    return Scatter(
+        x=by_size.index,
+        y=heights,
+        error_y=chart.spread(by_size),
+        name=spec.title,
+        mode="lines+markers",
+        line={"color": spec.colour, "width": 3},
+        marker={"size": 10},
+        customdata=by_size,
+        hovertemplate=f"<b>{spec.title}</b>, %{{x:,}} digits: %{{customdata[0]:.2%}} right<br>"
+        "worst seed %{customdata[1]:.2%}, best %{customdata[2]:.2%}<extra></extra>",
+    )
+
+
+STUDY = Study(
+    name="data_hunger",
+    title="Data hunger",
+    question="From how many training digits on does the ViT read at least as well as the CNN?",
+    answers=ANSWERS,
+    points=points,
+    measure=measure,
+    findings=findings,
+    figure=figure,
+    trains=True,
+)

@@ -1,0 +1,166 @@
+"""What studies have measured: the results that ship with the project, and those of this machine.
+
+A study leaves `<name>.csv`, the table, and `<name>.json`, the header: what was measured, when, where and with which
+command. A study that keeps every single answer leaves `<name>.npz` beside them. `conduct.py` writes them.
+
+Pages import this: no PyTorch here.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from atelier.studies import STUDIES
+from atelier.training import runs
+from atelier.training.runs import Run, RunError
+from atelier.zoo import CHECKPOINTS, MODELS
+
+SHIPPED = CHECKPOINTS / "studies"
+
+
+class ResultError(ValueError):
+    """Results that are not there or cannot be read; the message says why, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a study has measured."""
+
+    table: pd.DataFrame  # one row a measured thing, never empty; what was not measured is NaN, or "" in words
+    header: dict[str, Any]  # see `conduct.header`
+    predictions: dict[str, np.ndarray]  # of the leaderboard, see there; empty if they are not there
+
+
+def shipped(name: str) -> Result:
+    """The results of a study that come with the project.
+
+    Raises:
+        ResultError: if they are missing or damaged.
+    """
+    title = _title(name)
+    if not (SHIPPED / f"{name}.csv").is_file():
+        raise ResultError(
+            f"This copy of the project has no results of “{title}”; `python -m atelier study {name}` measures them."
+        )
+    return read(SHIPPED, name)
+
+
+def local(name: str) -> Result:
+    """The newest results of a study on this machine, be they of all its points or of the first ones so far.
+
+    Raises:
+        ResultError: if there are none, or they are damaged.
+    """
+    title = _title(name)
+    for run in local_runs(name, runs.RUNS):
+        if run.path(f"{name}.json").is_file():  # which is written last
+            return read(run.folder, name)
+    raise ResultError(f"“{title}” has not been measured on this machine yet.")
+
+
+def local_runs(name: str, folder: Path) -> list[Run]:
+    """The runs of a study in a folder of runs, newest first, with results or without."""
+    return [run for run in Run.all(studies_in(folder)) if _study_of(run) == name]
+
+
+def studies_in(folder: Path) -> Path:
+    """Where a folder of runs keeps those of studies."""
+    return Path(folder) / "studies"
+
+
+def read(folder: Path, name: str) -> Result:
+    """The results in a folder.
+
+    Raises:
+        ResultError: if they are missing or damaged.
+    """
+    title = _title(name)
+    try:
+        header = json.loads((folder / f"{name}.json").read_text())  # first: since then the table can only have grown
+        text = (folder / f"{name}.csv").read_text()
+        table = _table(text, header.get("columns", {}), header.get("rows", 0))
+    except FileNotFoundError as error:
+        raise ResultError(f"The results of “{title}” lack the file {Path(error.filename).name}.") from None
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise ResultError(f"The results of “{title}” are damaged or only half written: measure them again.") from None
+    if table.empty:
+        raise ResultError(f"The results of “{title}” are empty: nothing has been measured yet.")
+    return Result(table, header, read_predictions(folder / f"{name}.npz"))
+
+
+def read_predictions(file: Path) -> dict[str, np.ndarray]:
+    """The arrays that a study keeps beside its table; none if the file is missing or damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, BadZipFile):
+        return {}
+
+
+def outdated(header: dict[str, Any]) -> list[str]:
+    """The networks that ship with other weights now than those that were measured."""
+    measured = {name: weights for name, weights in header.get("weights", {}).items() if name in MODELS}
+    now = fingerprints(header["study"], list(measured))
+    return [name for name in measured if measured[name] != now.get(name)]
+
+
+def fingerprints(study: str, networks: list[str]) -> dict[str, str]:
+    """Names for the weights that a study builds on: sixteen hexadecimal digits by network, the SHA-256 of its file.
+
+    Args:
+        networks: names in MODELS, or ids of runs.
+    """
+    files = {name: _weights(name, STUDIES[study].trains) for name in networks}
+    return {name: _sha256(file)[:16] for name, file in files.items() if file.is_file()}
+
+
+def _weights(network: str, backbone: bool) -> Path:
+    """What a study measures; where it trains networks of its own, what these build on, which not every network has."""
+    if network not in MODELS:
+        return runs.RUNS / network / "best.safetensors"
+    return MODELS[network].backbone if backbone else MODELS[network].checkpoint
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _title(name: str) -> str:
+    if name not in STUDIES:
+        raise ResultError(f"There is no study {name!r}; the studies are {', '.join(STUDIES)}.")
+    return STUDIES[name].title
+
+
+def _table(text: str, columns: dict[str, str], rows: int) -> pd.DataFrame:
+    """The table of a CSV that must hold these columns, of "number" or "text", and at least so many rows.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if not text.strip():
+        return pd.DataFrame()
+    words = {column: str for column, kind in columns.items() if kind == "text"}
+    # Only an empty cell is empty: a backbone called "none" is no missing number.
+    table = pd.read_csv(StringIO(text), dtype=words, keep_default_na=False, na_values=[""])
+    wordy = {column for column in table if not pd.api.types.is_numeric_dtype(table[column])}
+    # A torn file breaks off within a line, or before its last one.
+    if not text.endswith("\n") or len(table) < rows:
+        raise ValueError("cut off")
+    if columns and len(table) and (list(table) != list(columns) or wordy != words.keys()):
+        raise ValueError("other columns")
+    return table.fillna(dict.fromkeys(wordy, ""))
+
+
+def _study_of(run: Run) -> str:
+    try:
+        return str(run.read("config.json").get("study", ""))
+    except (RunError, OSError):
+        return ""

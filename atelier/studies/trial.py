@@ -1,0 +1,115 @@
+"""What several studies do: train a network, and count the test digits that it reads right.
+
+Both are generators that yield None about every second, for a person may stop a study at any time, and return what they
+found: `accuracy = yield from trial.accuracy(…)`.
+"""
+
+import time
+from collections.abc import Generator, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from atelier.classifier import Classifier
+from atelier.data import mnist
+from atelier.training.devices import pick_device, pick_precision
+from atelier.training.loop import Session, epoch_batches, take_step
+from atelier.training.recipe import Recipe
+from atelier.training.tasks import Classification, Digits, FineTuning, task_of
+from atelier.zoo import MODELS
+
+CHUNK = 250  # digits that are read, or seen by frozen layers, between two signs of life
+EVERY = 1.0  # seconds between them while training
+
+
+@cache
+def shipped(network: str, device: str) -> Classifier:
+    """A network as it ships, loaded once."""
+    return Classifier.load(network, device)
+
+
+def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Numbers `int64[count]`, rising, of digits drawn at random, each class in its share.
+
+    Args:
+        labels: `int64[N]`.
+        count: at most N.
+        seed: of the draw.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # shuffled within each class
+    return np.sort(order[np.arange(count) * len(order) // count])
+
+
+def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> Generator[None, None, float]:
+    """The share, in 0..1, of digits `uint8[N, 28, 28]` that are read as their labels `int64[N]` say."""
+    right = 0
+    for start in range(0, len(images), CHUNK):
+        part = slice(start, start + CHUNK)
+        right += int(np.sum(classifier.predict(images[part]) == labels[part]))
+        yield None
+    return right / len(images)
+
+
+def train(
+    network: str, config: dict[str, Any], recipe: Recipe, device: str
+) -> Generator[None, None, tuple[Classifier, float]]:
+    """Train a network on digits that the recipe's seed draws from the training split.
+
+    The steps are those of `loop.fit`. It validates after each epoch, and with few digits that would take most of the
+    time; here nothing is chosen, so nothing is validated.
+
+    Args:
+        network: a name in MODELS.
+        config: sizes that differ from its default ones.
+        recipe: its `train_size` says how many digits.
+        device: "cpu", "cuda" or "mps".
+
+    Returns:
+        the network, and the seconds from the first feature or step to the last step. One whose training diverged is
+        returned, too: it reads no better than guessing.
+
+    Raises:
+        CheckpointError: if the backbone it builds on cannot be had.
+    """
+    place = pick_device(device)
+    torch.manual_seed(recipe.seed)
+    fabric = Fabric(accelerator=place.type, devices=1, precision=pick_precision(recipe.precision, place))
+    session = Session(MODELS[network].build(config), recipe, fabric)
+    images, labels = mnist.load("train")
+    drawn = stratified(labels, recipe.train_size, recipe.seed)
+    task = new_task(session, (torch.tensor(images[drawn], device=place), torch.tensor(labels[drawn], device=place)))
+    started = told = time.perf_counter()
+    for epoch in range(recipe.epochs):
+        for _ in task.start_epoch(epoch):
+            yield None
+        session.model.train()
+        for batch in epoch_batches(session, epoch, place):
+            loss, _ = task.loss(batch)
+            take_step(session, loss)
+            if time.perf_counter() - told > EVERY:
+                told = time.perf_counter()
+                yield None
+    loss.item()  # a GPU is done when the loss is known
+    return Classifier(MODELS[network], session.answering, {}), time.perf_counter() - started
+
+
+def new_task(session: Session, digits: Digits) -> Classification:
+    kind = task_of(session.network)
+    one_digit = digits[0][:1], digits[1][:1]  # in place of validation digits
+    return (FirstTime if kind is FineTuning else kind)(session, digits, one_digit)
+
+
+class FirstTime(FineTuning):
+    """Fine-tuning that finds no features on disk and keeps none there: it takes as long as it does the first time."""
+
+    def see(self, images: Tensor, number: int | None) -> Iterator[tuple[int, int]]:
+        chunks = []
+        for place, chunk in enumerate(images.split(CHUNK)):
+            chunks.append(self.see_chunk(chunk, number, place))
+            yield place * CHUNK + len(chunk), len(images)
+        return torch.cat(chunks)

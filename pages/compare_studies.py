@@ -1,0 +1,75 @@
+"""Compare, the studies: a question, what a class expects, and then what was measured."""
+
+import streamlit as st
+
+from atelier.studies import STUDIES
+from atelier.studies.results import Result
+from atelier.studies.study import Study
+from pages import looking, measured
+from pages.live import live_figure
+
+FIGURE, WIDE = 460, 460  # pixels: a figure's height if it does not know its own, and its least width
+TABLE = 300  # pixels: a table's height
+
+state = st.session_state
+
+
+def show() -> None:
+    """The view."""
+    names = [name for name in STUDIES if name != "leaderboard"]  # which is a view of its own
+    name = st.segmented_control(
+        "Study",
+        names,
+        default=names[0],
+        required=True,
+        key="study",
+        format_func=lambda name: STUDIES[name].title,
+        bind="query-params",
+    )
+    study, found = STUDIES[name], measured.found(name)
+    looking.question(study.question, "First say what you expect. Then see what was measured.")
+    if found and expectation(study, found):
+        with st.grid(len(found), min_column_width=WIDE):
+            for source, result in found.items():
+                with st.container(key=f"compare_{source}"):
+                    revealed(study, source, result)
+    if not found or state.get(f"compare_expects_{name}") is not None:
+        looking.question("What does this computer say?", "Its numbers will stand beside the shipped ones.")
+        measured.run_here(name)
+
+
+def expectation(study: Study, found: dict[str, Result]) -> bool:
+    """What the visitor expects, and what the numbers say to it; False before something was chosen."""
+    expected = st.pills(
+        "What do you expect?",
+        range(len(study.answers)),
+        format_func=study.answers.__getitem__,
+        key=f"compare_expects_{study.name}",
+        persist_state="session",
+    )
+    if expected is None:
+        return False
+    right = study.findings(next(iter(found.values())).table).right
+    with st.container(key="compare_verdict"):
+        if expected == right:
+            st.success(f"As you expected: **{study.answers[right]}**", icon=":material/check_circle:")
+        else:
+            st.info(f"You expected otherwise. The numbers say: **{study.answers[right]}**", icon=":material/lightbulb:")
+    return True
+
+
+def revealed(study: Study, source: str, result: Result) -> None:
+    """Figure, findings, where they come from, and the table of one result."""
+    st.markdown(f"**{measured.SOURCES[source]}**")
+    figure = study.figure(result.table)
+    live_figure(figure, f"compare_{study.name}_{source}", figure.layout.height or FIGURE, study.question)
+    with st.grid("auto", min_column_width=WIDE):
+        with st.container():
+            st.markdown(" ".join(study.findings(result.table).sentences))
+            measured.provenance(result)
+            if command := result.header.get("command"):
+                st.code(command, language="sh")
+        with st.container():
+            told = f"All numbers of {study.title}"
+            st.dataframe(result.table, hide_index=True, height=TABLE, placeholder="–", alt=told)
+            looking.download("Table (CSV)", result.table.to_csv(index=False), f"{study.name}_{source}.csv")

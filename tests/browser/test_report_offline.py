@@ -1,0 +1,24 @@
+"""The report in a browser without a network, as a teacher opens what was handed in."""
+
+import pandas as pd
+
+from atelier import MODELS, report
+from atelier.studies.results import Result
+
+
+def test_the_report_opens_and_draws_without_a_network(browser, tmp_path):
+    rows = [(name, size, 0.9) for name in MODELS for size in (100, 1_000)]
+    table = pd.DataFrame(rows, columns=["network", "size", "accuracy"])
+    file = tmp_path / "report.html"
+    file.write_text(report.to_html({"data_hunger": {"shipped": Result(table, {}, {})}}))
+    context = browser.new_context(offline=True)
+    page, said, asked = context.new_page(), [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    page.locator("figure .main-svg").first.wait_for()
+    assert page.locator("figure .scatterlayer .trace").count() == len(MODELS)
+    assert not said
+    assert asked == [file.as_uri()]
+    context.close()

@@ -1,0 +1,343 @@
+"""The Compare page on results that nobody measured: no test here measures or trains anything."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_results import WRONG, leaderboard, write
+from plotly.graph_objects import Figure
+
+from atelier import MODELS
+from atelier.data import mnist
+from atelier.evaluation import failures
+from atelier.studies import STUDIES, conduct, results
+from atelier.studies.study import Findings, Study
+from atelier.training import runs
+from atelier.training.runs import Run
+from pages import compare_board, compare_failures
+
+ROOT = Path(__file__).parent.parent.parent
+_, LABELS = mnist.load("test")
+
+
+def findings(table: pd.DataFrame) -> Findings:
+    best = table.loc[table.accuracy.idxmax()]
+    return Findings(int(best.network == "vit"), (f"{best.network} is best.", f"It reads {best.accuracy:.0%} right."))
+
+
+STUDY = Study(
+    name="hunger",
+    title="Hunger",
+    question="Who needs more digits?",
+    answers=("The CNN does worse", "The ViT does better"),
+    points=lambda quick: [{"network": name, "size": size} for name in MODELS for size in (100, 200)[: 2 - quick]],
+    measure=lambda point, device: iter(()),
+    findings=findings,
+    figure=lambda table: Figure(),
+)
+
+
+def hunger(**accuracy: float) -> pd.DataFrame:
+    return pd.DataFrame([{"network": name, "size": 100, "accuracy": value} for name, value in accuracy.items()])
+
+
+@pytest.fixture(autouse=True)
+def launched(monkeypatch, tmp_path):
+    """Results and runs lie in folders of their own. No process is started; what would be is listed."""
+    launched = []
+    monkeypatch.setattr(results, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(conduct, "_launch", launched.append)
+    for name in [name for name in STUDIES if name != "leaderboard"]:
+        monkeypatch.delitem(STUDIES, name)
+    monkeypatch.setitem(STUDIES, "hunger", STUDY)
+    return launched
+
+
+@pytest.fixture
+def page(app):
+    app.switch_page("pages/compare.py")
+    return app
+
+
+def look(page, view: str):
+    page.run()
+    page.segmented_control(key="view").set_value(view).run()
+    assert not page.exception
+    return page
+
+
+def conducted(study: str, state: str = "done", **config) -> Run:
+    """The folder of a study that was conducted here."""
+    config = {"study": study, "model": study, "quick": True, "networks": [], "device": "cpu", "points": []} | config
+    run = Run.create(results.studies_in(runs.RUNS), config)
+    run.set_status(state)
+    return run
+
+
+def own_run(name: str = "My CNN") -> Run:
+    run = Run.create(runs.RUNS, {"model": "cnn", "network": {}, "device_name": "2 CPU cores"})
+    run.path("best.safetensors").write_bytes(b"weights")
+    run.set_status("done")
+    run.rename(name)
+    return run
+
+
+def written(elements) -> str:
+    return " ".join(element.value for element in elements)
+
+
+# The page as a whole -------------------------------------------------------------------------------------------------
+
+
+def test_the_page_opens_without_pytorch():
+    views = "pages.compare_board, pages.compare_failures, pages.compare_studies"
+    code = f"import sys, {views}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("content", [None, "", "network,accuracy\ncnn,0.9"], ids=["missing", "empty", "half-written"])
+@pytest.mark.parametrize("view", ["Leaderboard", "Where they fail", "Studies"])
+def test_results_that_cannot_be_read_get_a_sentence(page, tmp_path, view, content):
+    if content is not None:
+        leaderboard(tmp_path / "shipped")
+        write(tmp_path / "shipped", "hunger", hunger(cnn=0.9, vit=0.8))
+        for study in ("leaderboard", "hunger"):
+            (tmp_path / "shipped" / f"{study}.csv").write_text(content)
+            (tmp_path / "shipped" / f"{study}.npz").unlink(missing_ok=True)
+    look(page, view)
+    assert len(page.warning) == 1
+
+
+def test_damaged_data_is_said(page, tmp_path, monkeypatch):
+    def damaged(split):
+        raise mnist.DamagedDataError("t10k is damaged: restore it from the repository.")
+
+    leaderboard(tmp_path / "shipped")
+    monkeypatch.setattr(mnist, "load", damaged)
+    assert "restore it from the repository" in written(look(page, "Where they fail").warning)
+
+
+# Leaderboard ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_leaderboard_has_all_five_with_where_they_were_measured(page, tmp_path):
+    leaderboard(tmp_path / "shipped", quick=True)
+    page.run()
+    assert not page.exception
+    (table,) = [frame.value for frame in page.dataframe]
+    assert list(table.title) == [spec.title for spec in MODELS.values()]
+    assert table.interval[0] == "99.49% – 99.73%"  # Wilson's for 37 mistakes in 10,000
+    told = written(page.caption)
+    for part in ("2026-11-23", "2 CPU cores (cpu)", "seeds 0, 1", "PyTorch 2.15.0", "commit 001f603ab0cd", "2 min 5 s"):
+        assert part in told
+    assert "quick" in written(page.markdown)
+
+
+def test_runs_that_were_measured_here_stand_beside_the_shipped_networks(page, tmp_path):
+    run = own_run("Lisa’s CNN")
+    leaderboard(tmp_path / "shipped")
+    leaderboard(conducted("leaderboard").folder, {run.id: 20}, kind="run", model="cnn")
+    page.run()
+    assert not page.exception
+    (table,) = [frame.value for frame in page.dataframe]
+    assert table.title.iloc[-1] == "Lisa’s CNN"
+    assert set(table["where"].iloc[:-1]) == {"Shipped"}
+    assert table["where"].iloc[-1] != "Shipped"
+    page.selectbox(key="compare_second").set_value(run.id).run()
+    assert "Lisa’s CNN" in page.markdown[-1].value or "Lisa’s CNN" in written(page.markdown)
+
+
+def test_a_deleted_run_keeps_its_row(page, tmp_path):
+    leaderboard(tmp_path / "shipped")
+    leaderboard(conducted("leaderboard").folder, {"20261123-101010-cnn-abcd": 20}, kind="run", model="cnn")
+    page.run()
+    assert not page.exception
+    assert "20261123-101010-cnn-abcd" in set(page.dataframe[0].value.title)
+
+
+def test_the_best_of_each_column_is_marked_and_speed_only_on_the_same_device():
+    rows = pd.DataFrame(
+        {
+            "accuracy": [0.99, 0.98, 0.995],
+            "parameters": [5, 3, 4],
+            "latency_p50_ms": [2.0, 1.0, 0.5],
+            "where": ["Shipped", "Shipped", "here"],
+        }
+    )
+    marked = {column: [bool(css) for css in compare_board.marks(rows, column)] for column in rows if column != "where"}
+    assert marked == {
+        "accuracy": [False, False, True],
+        "parameters": [False, True, False],
+        "latency_p50_ms": [False, True, False],  # the third was measured alone
+    }
+
+
+def test_networks_that_hardly_differ_may_differ_by_chance(page, tmp_path):
+    leaderboard(tmp_path / "shipped")
+    said = failures.said(results.shipped("leaderboard").predictions, LABELS, MODELS)
+    alone = [np.sum(said.right[one] & ~said.right[other]) for one, other in (("cnn", "vit"), ("vit", "cnn"))]
+    page.run()
+    page.selectbox(key="compare_first").set_value("cnn").run()
+    page.selectbox(key="compare_second").set_value("vit").run()
+    told = written(page.markdown)
+    assert f"CNN alone reads {alone[0]} digits right, ViT alone {alone[1]}." in told
+    assert "differ by 10 of 10,000 digits" in told  # 37 and 47 mistakes
+    page.selectbox(key="compare_second").set_value("cnn").run()
+    assert "two different networks" in written(page.info)
+
+
+def test_all_pairs_are_tested(tmp_path):
+    leaderboard(tmp_path / "shipped")
+    said = failures.said(results.shipped("leaderboard").predictions, LABELS, MODELS)
+    pairs = compare_board.pairs(said)
+    assert len(pairs) == 10
+    first = pairs.iloc[0]
+    assert first.only_second_right - first.only_first_right == WRONG["cnn"] - WRONG["faster_rcnn"]
+
+
+def test_chosen_runs_are_measured_in_the_background(page, tmp_path, launched):
+    leaderboard(tmp_path / "shipped")
+    run = own_run()
+    page.run()
+    assert page.multiselect(key="compare_networks").value == list(MODELS)
+    page.multiselect(key="compare_networks").set_value([run.id, "cnn"]).run()
+    page.button(key="compare_run_leaderboard").click().run()
+    assert not page.exception
+    (study,) = launched
+    assert [point["network"] for point in study.read("config.json")["points"]] == ["cnn", run.id]
+    assert page.button(key="compare_run_leaderboard").disabled  # it is queued
+
+
+# Where they fail -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fail(page, tmp_path):
+    leaderboard(tmp_path / "shipped")
+    return look(page, "Where they fail")
+
+
+@pytest.fixture
+def said(fail):
+    return failures.said(results.shipped("leaderboard").predictions, LABELS, MODELS)
+
+
+def test_a_cell_of_a_confusion_matrix_shows_its_digits(fail, said):
+    true, guess = next((t, g) for t, g in np.argwhere(failures.confusion(said, "vit") > 0).tolist() if t != g)
+    fail.session_state["compare_cell"] = "vit", true, guess
+    fail.run()
+    count = len(failures.taken_for(said, "vit", true, guess))
+    assert f"**{count}** digit" in fail.markdown[1].value
+
+
+def test_a_click_names_the_cell_by_true_digit_and_guess(monkeypatch):
+    monkeypatch.setattr(compare_failures, "state", kept := type("State", (), {})())
+    compare_failures.cell_clicked("vit", {"x": 9, "y": 4, "curve": 0})
+    assert kept.compare_cell == ("vit", 4, 9)
+
+
+def test_the_digits_that_all_miss_are_there_and_those_that_some_miss(fail, said):
+    counts = failures.how_many_right(said)
+    assert f"**{counts[0]}** digit" in written(fail.markdown)
+    fail.segmented_control(key="compare_right").set_value(3).run()
+    assert not fail.exception
+    assert f"**{counts[3]}** digit" in written(fail.markdown)
+    fail.segmented_control(key="compare_right").set_value(5).run()
+    assert not fail.exception
+    assert f"**{counts[5]:,}** digits, the first 24 of them shown" in written(fail.markdown)
+
+
+def test_one_right_another_wrong(fail, said):
+    fail.selectbox(key="compare_right_one").set_value("vgg16").run()
+    fail.selectbox(key="compare_wrong_one").set_value("cnn").run()
+    assert not fail.exception
+    assert f"**{np.sum(said.right.vgg16 & ~said.right.cnn)}** digit" in written(fail.markdown)
+    fail.selectbox(key="compare_wrong_one").set_value("vgg16").run()
+    assert "there are none" in written(fail.info)
+
+
+# Studies -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def studies(page, tmp_path):
+    write(tmp_path / "shipped", "hunger", hunger(cnn=0.9, vit=0.8), quick=True)
+    return look(page, "Studies")
+
+
+def expect(studies, answer: int):
+    studies.button_group(key="compare_expects_hunger").set_value(answer).run()
+    assert not studies.exception
+    return studies
+
+
+def test_a_prediction_comes_before_the_numbers(studies):
+    assert STUDY.question in written(studies.subheader)
+    assert not studies.dataframe
+    assert "is best" not in written(studies.markdown)
+    expect(studies, 0)
+    assert "cnn is best. It reads 90% right." in written(studies.markdown)
+    assert "As you expected" in written(studies.success)
+    assert list(studies.dataframe[0].value.accuracy) == [0.9, 0.8]
+    assert "python -m atelier study hunger" in {code.value for code in studies.code}
+    assert "quick" in written(studies.markdown)
+
+
+def test_other_numbers_say_something_else(studies, tmp_path):
+    write(tmp_path / "shipped", "hunger", hunger(cnn=0.8, vit=0.9))
+    expect(studies, 0)
+    assert "vit is best." in written(studies.markdown)
+    assert "The numbers say: **The ViT does better**" in written(studies.info)
+
+
+def test_a_link_opens_a_study(page, monkeypatch):
+    monkeypatch.setitem(STUDIES, "thirst", replace(STUDY, name="thirst", title="Thirst"))
+    page.query_params["view"], page.query_params["study"] = "Studies", "Thirst"
+    page.run()
+    assert not page.exception
+    assert "“Thirst”" in written(page.warning)
+
+
+def test_a_study_runs_here_in_the_background_with_progress_and_shows_beside_the_shipped_one(studies, launched):
+    expect(studies, 0)
+    studies.button(key="compare_run_hunger").click().run()
+    assert not studies.exception
+    (run,) = launched
+    assert run.read("config.json")["quick"]
+    assert run.read("config.json")["points"] == STUDY.points(True)
+    assert studies.button(key="compare_run_hunger").disabled
+
+    write(run.folder, "hunger", hunger(cnn=0.7, vit=0.75))
+    run.set_status("done")
+    studies.run()
+    assert not studies.exception
+    assert not studies.button(key="compare_run_hunger").disabled
+    told = written(studies.markdown)
+    assert "cnn is best. It reads 90% right." in told
+    assert "vit is best. It reads 75% right." in told
+    assert "The CNN does worse" in written(studies.success)  # the verdict is that of the shipped numbers
+
+
+def test_an_interrupted_study_can_be_resumed(studies, launched):
+    conducted("hunger", "paused", points=STUDY.points(True))
+    expect(studies, 0)
+    (resume,) = [button for button in studies.button if button.label == "Resume"]
+    resume.click().run()
+    assert not studies.exception
+    assert len(launched) == 1
+
+
+def test_what_cannot_be_started_is_said(studies, monkeypatch):
+    def refuse(*_):
+        raise ValueError("This machine has no such device.")
+
+    expect(studies, 0)
+    monkeypatch.setattr(conduct, "start", refuse)
+    studies.button(key="compare_run_hunger").click().run()
+    assert not studies.exception
+    assert "no such device" in written(studies.toast)

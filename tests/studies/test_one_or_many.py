@@ -1,0 +1,187 @@
+"""One digit or many: scenes that overlap as asked, and findings that follow the numbers."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from atelier.classifier import Detections
+from atelier.data import scenes
+from atelier.studies import trial
+from atelier.studies.one_or_many import OVERLAPS, STUDY, in_a_row, numbered
+from atelier.zoo import MODELS
+
+
+def table(one=(0.98, 0.98), apart=(0.95, 0.94), touching=(0.6, 0.9), over=(0.1, 0.8)):
+    """Reading accuracies of the CNN on pieces and of Faster R-CNN; three times as slow is the latter."""
+    kinds = [(1, -0.25, one)] + [
+        (k, overlap, read) for k in (2, 3) for overlap, read in ((-0.25, apart), (0.0, touching), (0.2, over))
+    ]
+    return pd.DataFrame(
+        {
+            "network": network,
+            "digits": digits,
+            "overlap": overlap,
+            "scenes": 200,
+            "reading_accuracy": read,
+            "milliseconds": ms * digits,
+        }
+        for digits, overlap, both in kinds
+        for network, read, ms in zip(("cnn", "faster_rcnn"), both, (2.0, 6.0), strict=True)
+    )
+
+
+TABLE = table()
+
+
+# Scenes --------------------------------------------------------------------------------------------------------------
+
+
+def bars(count: int) -> np.ndarray:
+    """Pictures of upright bars, four times as high as wide: 16 pixels wide when they are 64 high."""
+    images = np.zeros((count, 28, 28), np.uint8)
+    images[:, 4:24, 10:15] = 255
+    return images
+
+
+@pytest.mark.parametrize(("overlap", "step"), [(-0.25, 20), (0.0, 16), (0.5, 8)])
+def test_neighbours_overlap_by_a_share_of_their_width(overlap, step):
+    scene = in_a_row(bars(3), np.array([1, 2, 3]), overlap)
+    left, top, right, bottom = scene.boxes.T
+    assert (right - left).tolist() == [16] * 3
+    assert (bottom - top).tolist() == [64] * 3
+    assert np.diff(left).tolist() == [step] * 2
+    assert scene.reading == "123"
+    rows, columns = np.nonzero(scene.picture > 127)
+    assert (columns.min(), columns.max() + 1) == (left[0], right[-1])
+    assert (rows.min(), rows.max() + 1) == (top[0], bottom[0])
+    assert scene.picture.shape == (scenes.SHORT_SIDE, scenes.SHORT_SIDE)
+
+
+def test_the_narrower_one_counts():
+    images = bars(2)
+    images[1] = 0
+    images[1, 4:24, 4:24] = 255  # as wide as high
+    left, _, right, _ = in_a_row(images, np.array([1, 0]), 0.5).boxes.T
+    assert right[0] - left[1] == 8
+
+
+def test_pieces_are_whole_digits_until_they_touch():
+    apart, touching = (in_a_row(bars(4), np.ones(4, int), overlap) for overlap in (-0.25, 0.0))
+    assert len(scenes.pieces(apart.picture)) == 4
+    assert len(scenes.pieces(touching.picture)) == 1
+
+
+def test_numbers_are_long_enough_to_hold_their_digits_and_the_same_with_every_overlap():
+    for digits, number in itertools.product(range(1, 7), range(3)):
+        made = [numbered(number, digits, overlap) for overlap in OVERLAPS]
+        assert len({scene.reading for scene in made}) == 1
+        for scene in made:
+            assert len(scene.reading) == digits
+            assert scene.boxes.min() >= 0
+            assert scene.boxes[:, 2].max() <= scene.picture.shape[1]
+    assert numbered(0, 6, 0.0).reading != numbered(1, 6, 0.0).reading
+
+
+# Measuring -----------------------------------------------------------------------------------------------------------
+
+
+def test_points_pair_both_ways_and_one_digit_overlaps_nothing():
+    points = pd.DataFrame(STUDY.points(False))
+    assert points.groupby(["digits", "overlap"]).network.nunique().eq(2).all()
+    assert set(points.digits) == set(range(1, 7))
+    assert points[points.digits == 1].overlap.tolist() == [-0.25] * 2
+    assert len(STUDY.points(True)) == len(points)
+
+
+def test_a_number_counts_if_every_digit_is_right(monkeypatch):
+    class Reader:
+        """Reads the first two numbers right, then forgets a digit."""
+
+        count = 0
+
+        def detect(self, picture, threshold):
+            scene = numbered(self.count, 3, -0.25)
+            assert np.array_equal(picture, scene.picture)
+            self.count += 1
+            kept = 3 if self.count <= 2 else 2
+            return Detections(scene.boxes[:kept], scene.labels[:kept], np.ones(kept), np.ones((kept, 10)))
+
+    monkeypatch.setattr(trial, "shipped", lambda name, device: reader)
+    reader = Reader()
+    point = {"network": "faster_rcnn", "digits": 3, "overlap": -0.25, "scenes": 8}
+    *signs, row = STUDY.measure(point, "cpu")
+    assert set(signs) == {None}
+    assert row.items() >= point.items()
+    assert row["reading_accuracy"] == 2 / 8
+    assert row["milliseconds"] > 0
+
+
+def test_the_cnn_is_given_pieces():
+    point = {"network": "cnn", "digits": 2, "overlap": -0.25, "scenes": 5}
+    *_, row = STUDY.measure(point, "cpu")
+    assert row["reading_accuracy"] >= 0.6
+
+
+# Findings ------------------------------------------------------------------------------------------------------------
+
+
+def test_where_a_detector_starts_to_pay_is_found():
+    found = STUDY.findings(TABLE)
+    assert STUDY.answers[found.right] == "Only when digits touch or overlap"
+    assert found.sentences == (
+        "With one digit, Faster R-CNN reads 98.0% right in 6.0 ms, and the CNN on connected pieces 98.0% in 2.0 ms: "
+        "the detector takes 3.0 times as long.",
+        "A detector starts to pay with digits that touch: it reads 90.0% of the numbers right, the CNN on pieces "
+        "60.0%.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "answer", "told"),
+    [
+        (table(one=(0.8, 0.98)), "Always", "with one digit"),
+        (table(apart=(0.8, 0.94)), "As soon as there are several", "with several digits apart"),
+        (table(touching=(0.9, 0.9)), "Only when", "with digits that overlap by 20% of their width"),
+        (
+            table(touching=(0.9, 0.6), over=(0.8, 0.1)),
+            "Never",
+            "does not pay here: even with digits that overlap by 20%",
+        ),
+    ],
+)
+def test_other_numbers_other_findings(numbers, answer, told):
+    found = STUDY.findings(numbers)
+    assert STUDY.answers[found.right].startswith(answer)
+    assert told in found.sentences[1]
+
+
+def test_swapped_networks_reverse_the_price():
+    swapped = STUDY.findings(TABLE.replace({"network": {"cnn": "faster_rcnn", "faster_rcnn": "cnn"}}))
+    assert "takes 0.3 times as long" in swapped.sentences[0]
+    assert STUDY.answers[swapped.right] == "Never"
+
+
+def test_any_part_of_a_table_has_findings_and_a_figure():
+    parts = [
+        TABLE.iloc[rows] for rows in ([0], [1], [0, 1], [4, 5], [2, 3, 6, 7], [0, 3])
+    ]  # the last: nothing in common
+    for part in parts:
+        found = STUDY.findings(part)
+        assert 0 <= found.right < len(STUDY.answers)
+        assert all(sentence.endswith(".") for sentence in found.sentences)
+        json.loads(STUDY.figure(part).to_json())
+
+
+def test_the_figure_shows_apart_closer_and_milliseconds():
+    traces = [trace for trace in STUDY.figure(TABLE).data if trace.legendgroup == "faster_rcnn"]
+    apart, closer, speed = traces
+    assert list(apart.x) == [1, 2, 3]
+    assert list(apart.y) == [0.98, 0.94, 0.94]
+    assert list(closer.x) == ["apart", "touching", "20%"]
+    assert list(closer.y) == pytest.approx([0.94, 0.9, 0.8])
+    assert closer.customdata[1].tolist() == pytest.approx([0.8667, 0.9257, 400], abs=1e-4)  # Wilson, of 360 in 400
+    assert list(speed.y) == [6, 12, 18]
+    assert speed.line.color == MODELS["faster_rcnn"].colour

@@ -1,0 +1,98 @@
+"""Training and reading, as studies do it."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atelier.data import mnist
+from atelier.studies import trial
+from atelier.training.features import FeatureCache
+from atelier.zoo import MODELS
+
+CNN = {"channels": (4, 4, 4, 4), "hidden": 16}
+RECIPE = replace(MODELS["cnn"].presets["demo"], epochs=3, batch_size=50, train_size=200, averaging=0.0)
+
+
+def result(generator):
+    """What a generator returns, and how often it yields None."""
+    signs = 0
+    try:
+        while True:
+            assert next(generator) is None
+            signs += 1
+    except StopIteration as stop:
+        return stop.value, signs
+
+
+def test_studies_can_be_shown_without_pytorch():
+    code = "from atelier.studies import STUDIES; [s.points(True) for s in STUDIES.values()]; import sys; "
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_each_class_is_drawn_in_its_share_and_the_draw_is_the_seeds():
+    labels = mnist.load("test")[1]
+    drawn = trial.stratified(labels, 1_000, seed=1)
+    counts, all_counts = np.bincount(labels[drawn]), np.bincount(labels)
+    assert np.abs(counts - all_counts / 10).max() <= 1
+    assert len(set(drawn)) == 1_000
+    assert np.array_equal(drawn, trial.stratified(labels, 1_000, seed=1))
+    assert not np.array_equal(drawn, trial.stratified(labels, 1_000, seed=2))
+    assert np.array_equal(trial.stratified(labels, 10_000), np.arange(10_000))
+
+
+def test_accuracy_counts_right_answers_and_tells_that_it_works(monkeypatch):
+    class Constant:
+        def predict(self, images):
+            return np.full(len(images), 7)
+
+    monkeypatch.setattr(trial, "CHUNK", 30)
+    images, labels = (part[:100] for part in mnist.load("test"))
+    share, signs = result(trial.accuracy(Constant(), images, labels))
+    assert share == np.mean(labels == 7)
+    assert signs == 4
+
+
+def test_a_network_is_trained_and_the_same_seed_gives_the_same():
+    images = mnist.load("test")[0][:50]
+    answers = []
+    for seed in (0, 0, 1):
+        (classifier, seconds), _ = result(trial.train("cnn", CNN, replace(RECIPE, seed=seed), "cpu"))
+        answers.append(classifier.predict_proba(images))
+        assert seconds > 0
+    assert np.array_equal(answers[0], answers[1])
+    assert not np.array_equal(answers[0], answers[2])
+
+
+def test_training_learns():
+    images, labels = (part[:500] for part in mnist.load("test"))
+    (classifier, _), _ = result(trial.train("cnn", CNN, replace(RECIPE, epochs=12), "cpu"))
+    assert np.mean(classifier.predict(images) == labels) > 0.3  # guessing: 0.1
+
+
+def test_training_says_that_it_works(monkeypatch):
+    monkeypatch.setattr(trial, "EVERY", 0.0)
+    assert result(trial.train("cnn", CNN, RECIPE, "cpu"))[1] == 12  # three passes of four batches
+
+
+def test_the_weights_of_an_average_answer_where_the_recipe_has_one():
+    (plain, _), _ = result(trial.train("cnn", CNN, RECIPE, "cpu"))
+    (average, _), _ = result(trial.train("cnn", CNN, replace(RECIPE, averaging=0.9), "cpu"))
+    images = mnist.load("test")[0][:5]
+    assert not np.array_equal(plain.predict_proba(images), average.predict_proba(images))
+
+
+def test_features_are_computed_anew_and_leave_nothing_on_disk(monkeypatch):
+    def refuse(*_):
+        pytest.fail("The cache was asked.")
+
+    monkeypatch.setattr(FeatureCache, "get", refuse)
+    monkeypatch.setattr(FeatureCache, "put", refuse)
+    monkeypatch.setattr(trial, "CHUNK", 8)
+    recipe = replace(MODELS["alexnet"].presets["demo"], epochs=2, batch_size=10, train_size=20)
+    _, signs = result(trial.train("alexnet", {"backbone": "none", "thawed": 0}, recipe, "cpu"))
+    assert signs >= 1 + 3 + 3  # one digit in place of validation digits, then two copies of 20 digits
