@@ -1,0 +1,122 @@
+"""Compare, as a person uses it, with the results that ship."""
+
+import time
+
+import pytest
+from person import fits, wait_until
+from playwright.sync_api import Page, expect
+from server import ROOT, serve
+
+from atelier import MODELS
+from atelier.studies import STUDIES, results
+
+
+@pytest.fixture
+def compare(browser, app):
+    """`compare(view)`: that view in a window of its own."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+
+    def open_view(view: str = "Leaderboard", study: str = "") -> Page:
+        page = context.new_page()
+        page.goto(f"{app}/compare?view={view}&study={study}")
+        return page
+
+    yield open_view
+    context.close()
+
+
+def drawn(page: Page, key: str):
+    figure = page.locator(f".st-key-{key} .figure")
+    figure.locator(".main-svg").first.wait_for(timeout=60_000)
+    figure.scroll_into_view_if_needed()
+    return figure
+
+
+def click_cell(page: Page, network: str, true: int, guess: int) -> None:
+    """The middle of a cell of a confusion matrix."""
+    figure = drawn(page, f"compare_confusion_{network}")
+    page.wait_for_timeout(500)
+    x, y = figure.evaluate(
+        "(plot, [x, y]) => { const { xaxis, yaxis } = plot._fullLayout;"
+        " return [xaxis._offset + xaxis.l2p(x), yaxis._offset + yaxis.l2p(y)] }",
+        [guess, true],
+    )
+    box = figure.bounding_box()
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.click(box["x"] + x, box["y"] + y)
+
+
+def rows(page: Page) -> list[str]:
+    """The networks of the leaderboard from top to bottom, as the table tells those who cannot see it."""
+    cells = page.locator(".st-key-compare_board canvas table tbody tr td:first-of-type")
+    return [text.strip() for text in cells.all_text_contents()]
+
+
+def test_compare_opens_within_three_seconds(browser, tmp_path):
+    for server in serve(ROOT / "app.py", tmp_path):  # that nobody has visited
+        context = browser.new_context()
+        page = context.new_page()
+        started = time.monotonic()
+        page.goto(f"{server.address}/compare")
+        page.locator(".st-key-compare_board canvas").first.wait_for()
+        assert time.monotonic() - started < 3
+        context.close()
+
+
+def test_the_leaderboard_is_sorted_by_a_click(compare):
+    page = compare()
+    table = page.locator(".st-key-compare_board canvas").first
+    table.wait_for(timeout=60_000)
+    wait_until(page, lambda: len(rows(page)) >= len(MODELS))
+    shipped = results.shipped("leaderboard").table.sort_values("accuracy")
+    order = [MODELS[network].title for network in shipped.network]
+    for wanted in (order, order[::-1]):
+        box = table.bounding_box()
+        page.mouse.click(box["x"] + 190, box["y"] + 20)  # the column "Accuracy"
+        wait_until(page, lambda wanted=wanted: rows(page)[: len(wanted)] == wanted)
+    assert fits(page)
+
+
+def test_a_cell_of_a_confusion_matrix_shows_its_digits_and_one_opens_in_look_inside(compare):
+    page = compare("Where they fail")
+    click_cell(page, "vit", 4, 4)
+    digits = page.locator(".st-key-compare_cell_digits .figure")
+    wait_until(page, lambda: digits.get_attribute("aria-label") == "4s that ViT reads right")
+    drawn(page, "compare_cell_digits")
+    page.wait_for_timeout(1000)
+    box = digits.bounding_box()
+    page.mouse.click(box["x"] + 40, box["y"] + 110)  # the first
+    page.wait_for_url("**/inside**", timeout=60_000)
+    expect(page.get_by_text("of MNIST's 10,000 test digits")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("True label: 4")).to_be_visible()
+    for name in MODELS:
+        expect(page.locator(f".st-key-evidence_{name} img")).to_be_visible(timeout=60_000)
+
+
+def test_a_prediction_reveals_what_was_measured(compare):
+    study = next(study for name, study in STUDIES.items() if name == "robustness")
+    page = compare("Studies", study.title)
+    expect(page.get_by_role("heading", name=study.question)).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(500)
+    assert page.locator(".st-key-compare_robustness_shipped").count() == 0
+    right = study.findings(results.shipped(study.name).table).right
+    page.get_by_role("radio", name=study.answers[right], exact=True).click()
+    expect(page.locator(".st-key-compare_verdict")).to_contain_text("As you expected")
+    drawn(page, "compare_robustness_shipped")
+    assert fits(page)
+
+
+def test_the_report_is_one_file_that_opens_without_a_network(compare, browser, tmp_path):
+    page = compare()
+    page.locator(".st-key-compare_board canvas").first.wait_for(timeout=60_000)
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name="Report").click()
+    file = tmp_path / "report.html"
+    download.value.save_as(file)
+    offline = browser.new_context(offline=True)
+    opened = offline.new_page()
+    opened.goto(file.as_uri())
+    opened.locator(".main-svg").first.wait_for()
+    for spec in MODELS.values():
+        assert opened.get_by_text(spec.title).count()
+    offline.close()
