@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.data import mnist, scenes
+from atelier.explain import attention
 from atelier.models.cnn import CNN
 from atelier.models.faster_rcnn import FasterRCNN
 from atelier.models.transfer import Transfer
@@ -69,11 +70,10 @@ class Watch:
     def _learnt(self) -> dict[str, Any]:
         network = self.network
         if isinstance(network, ViT):
-            places = nn.functional.normalize(network.positions[0, 1:].float(), dim=1)  # (P, D), without the class token
-            _, attention = network(self._on_device(self.digits), return_attention=True)  # (12, L, H, T, T)
-            side = round(len(places) ** 0.5)
-            looks = attention[:, -1, :, 0, 1:].float().mean(1).reshape(DOZEN, side, side)
-            return {"positions": (places @ places.T).cpu().numpy(), "attention": looks.cpu().numpy()}
+            places = network.positions[0, 1:].float().cpu().numpy()  # (P, D), without the class token
+            _, looks = network(self._on_device(self.digits), return_attention=True)  # (12, L, H, T, T)
+            of_class_token = looks[:, -1, :, 0].float().mean(1).cpu().numpy()  # in the last block, mean over heads
+            return {"positions": attention.cosines(places), "attention": attention.patch_map(of_class_token)}
         if isinstance(network, FasterRCNN):
             boxes, chances = network.detect(self._on_device(self.scene)[None].float() / 255, SHOWN_FROM)
             found = {"boxes": boxes, "box_labels": chances.argmax(1), "scores": chances.amax(1)}

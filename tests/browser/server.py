@@ -42,8 +42,10 @@ def serve(script: Path, folder: Path, **environment: str) -> Iterator[Server]:
                 break
             except OSError:
                 time.sleep(0.1)
-        yield Server(address, server.pid)
-        server.terminate()
+        try:
+            yield Server(address, server.pid)
+        finally:  # else a test that fails would wait for it for ever
+            server.terminate()
     log.seek(0)
     content = log.read()
     log.close()
