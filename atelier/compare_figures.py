@@ -4,8 +4,10 @@ Colours of text, grid and ground are left open, as in `atelier.figures`.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -71,7 +73,7 @@ def trade_off(table: pd.DataFrame, cost: str, title: str, axis: str) -> Figure:
         title,
         "Dotted: nothing is both cheaper and better",
         xaxis=plotting.axis(axis) | scale | {"tickformat": "~s" if high > 4 else "~g"},
-        yaxis=plotting.axis() | {"tickformat": ".1%"},
+        yaxis=plotting.axis() | {"tickformat": "~%"},
     )
 
 
@@ -142,22 +144,23 @@ def reliability(curves: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
         curves: of each network its title, its colour, and a table from `calibration.reliability`; empty bins are
             left out.
     """
-    ideal = Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name="as right as sure")
-    lines = [
-        Scatter(
+    lines, seen = [], Counter()  # own runs have the colour of a shipped network
+    for (title, colour, bins), symbol in zip(curves, cycle(figures.SYMBOLS), strict=False):
+        table, dash = bins[bins.digits > 0], figures.DASHES[seen[colour] % len(figures.DASHES)]
+        seen[colour] += 1
+        line = Scatter(
             x=table.confidence,
             y=table.accuracy,
             name=escape(title),
             mode="lines+markers",
-            line={"color": colour, "width": 3},
+            line={"color": colour, "width": 3, "dash": dash},
             marker={"symbol": symbol, "size": 6 + 3 * np.log10(table.digits)},
             customdata=table[["low", "high", "digits"]],
             hovertemplate=f"<b>{escape(title)}</b>, %{{customdata[0]:.0%}} to %{{customdata[1]:.0%}} sure: "
             "%{customdata[2]:,} digits<br>%{x:.1%} sure on average, %{y:.1%} right<extra></extra>",
         )
-        for (title, colour, bins), symbol in zip(curves, figures.SYMBOLS * len(curves), strict=False)
-        for table in [bins[bins.digits > 0]]
-    ]
+        lines.append(line)
+    ideal = Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name="as right as sure")
     return plotting.figure(
         [ideal, *lines],
         "How right, when so sure?",

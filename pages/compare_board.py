@@ -105,8 +105,8 @@ def table(found: dict[str, Result]) -> None:
             alt="All networks with accuracy, calibration, size, training time, speed and memory",
         )
     looking.download("Leaderboard (CSV)", rows.drop(columns="colour").to_csv(index=False), "leaderboard.csv")
-    for result in found.values():
-        measured.provenance(result)
+    for source, result in found.items():
+        measured.provenance(result, measured.SOURCES[source] if several else "")
 
 
 def joined(found: dict[str, Result]) -> pd.DataFrame:
@@ -133,6 +133,8 @@ def trade_offs(found: dict[str, Result]) -> None:
         "Further up is more accurate, further left is cheaper. The thin lines are the 95% intervals.",
     )
     for source, result in found.items():
+        if len(result.table) < 2:  # one alone has nothing to be compared with
+            continue
         if len(found) > 1:
             st.markdown(f"**{measured.SOURCES[source]}**")
         rows = measured.with_names(result.table)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from atelier import compare_figures
+from atelier import MODELS, compare_figures
 from atelier.data import mnist
 from atelier.evaluation import calibration, failures
 from atelier.evaluation.failures import Said
@@ -28,8 +28,25 @@ def show() -> None:
     said = measured.answers(found) if found else None
     if said is None:
         return
+    if not MODELS.keys() >= set(said.networks):
+        said = said.of(chosen(said.networks))
     for part in (taken_for, agreement, one_against_another, reliability):
         part(said)
+
+
+def chosen(networks: list[str]) -> list[str]:
+    """Which networks the view is about, once there are runs of one's own among them; at first the shipped ones."""
+    return (
+        st.pills(
+            "Networks",
+            networks,
+            selection_mode="multi",
+            default=[network for network in networks if network in MODELS],
+            key="compare_failing",
+            format_func=lambda network: measured.named(network)[0],
+        )
+        or networks
+    )
 
 
 # What is taken for what ----------------------------------------------------------------------------------------------

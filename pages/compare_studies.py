@@ -9,7 +9,6 @@ from pages import looking, measured
 from pages.live import live_figure
 
 FIGURE, WIDE = 460, 460  # pixels: a figure's height if it does not know its own, and its least width
-TABLE = 300  # pixels: a table's height
 
 state = st.session_state
 
@@ -71,5 +70,5 @@ def revealed(study: Study, source: str, result: Result) -> None:
                 st.code(command, language="sh")
         with st.container():
             told = f"All numbers of {study.title}"
-            st.dataframe(result.table, hide_index=True, height=TABLE, placeholder="–", alt=told)
+            st.dataframe(result.table, hide_index=True, placeholder="–", alt=told)
             looking.download("Table (CSV)", result.table.to_csv(index=False), f"{study.name}_{source}.csv")

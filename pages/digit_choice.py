@@ -137,5 +137,5 @@ def choose() -> tuple[np.ndarray | None, int | None]:
             hardest_for()
             st.file_uploader("Picture of one digit", key="digit_picture", on_change=picture_chosen)
         if st.button("Draw one", icon=":material/draw:"):
-            st.switch_page("pages/draw.py")
+            st.switch_page("pages/draw.py", query_params={})  # else Streamlit refuses to drop the view from the link
     return digit, truth

@@ -90,8 +90,9 @@ with page.container(width="stretch"):
     hide = state.get("hide_answers", False)
     hidden = hide and state.digit is not None and state.revealed != state.revision
     answers = [shared.ask(spec, state.digit) for spec in MODELS.values()]
+    headline = st.empty()  # keeps its place, so that the answers keep theirs: no browser ever shows two of one
     if shared.agreement(answers) and not hidden:
-        st.subheader(shared.agreement(answers))
+        headline.subheader(shared.agreement(answers))
     with st.grid("auto", min_column_width=165):
         for answer in answers:
             with st.container(border=True, height="stretch"):

@@ -49,15 +49,15 @@ def found(study: str) -> dict[str, Result]:
     return found
 
 
-def provenance(result: Result) -> None:
-    """Where the numbers come from, in a line."""
+def provenance(result: Result, whose: str = "") -> None:
+    """Where the numbers come from, in a line; `whose` they are may stand before it."""
     header = result.header
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if header.get("quick"):
             st.badge(
                 "quick", icon=":material/bolt:", color="orange", help="Fewer points and seeds than the whole study."
             )
-        st.caption(" · ".join(_told(header)), width="content")
+        st.caption(" · ".join([whose] * bool(whose) + _told(header)), width="content")
     if outdated := [named(network)[0] for network in _outdated(header)]:
         st.caption(f":material/update: Measured with other weights than ship now: {', '.join(outdated)}.")
 

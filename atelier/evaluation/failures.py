@@ -35,6 +35,10 @@ class Said:
     def networks(self) -> list[str]:
         return list(self.guesses)
 
+    def of(self, networks: list[str]) -> "Said":
+        """What these networks said."""
+        return Said(self.labels, self.guesses[networks], self.confidence[networks])
+
 
 def said(predictions: Mapping[str, np.ndarray], labels: np.ndarray, networks: Iterable[str]) -> Said:
     """What these networks said, as far as it is whole; the others are left out.

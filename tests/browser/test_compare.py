@@ -52,13 +52,13 @@ def rows(page: Page) -> list[str]:
     return [text.strip() for text in cells.all_text_contents()]
 
 
-def test_compare_opens_within_three_seconds(browser, tmp_path):
+def test_compare_shows_its_first_question_within_three_seconds(browser, tmp_path):
     for server in serve(ROOT / "app.py", tmp_path):  # that nobody has visited
         context = browser.new_context()
         page = context.new_page()
         started = time.monotonic()
         page.goto(f"{server.address}/compare")
-        page.locator(".st-key-compare_board canvas").first.wait_for()
+        page.get_by_text("Who is best at what?").wait_for()
         assert time.monotonic() - started < 3
         context.close()
 
@@ -68,12 +68,12 @@ def test_the_leaderboard_is_sorted_by_a_click(compare):
     table = page.locator(".st-key-compare_board canvas").first
     table.wait_for(timeout=60_000)
     wait_until(page, lambda: len(rows(page)) >= len(MODELS))
-    shipped = results.shipped("leaderboard").table.sort_values("accuracy")
-    order = [MODELS[network].title for network in shipped.network]
-    for wanted in (order, order[::-1]):
+    shipped = results.shipped("leaderboard").table
+    accuracy = {MODELS[row.network].title: row.accuracy for row in shipped.itertuples()}  # two may be the same
+    for order in (sorted(accuracy.values()), sorted(accuracy.values(), reverse=True)):
         box = table.bounding_box()
         page.mouse.click(box["x"] + 190, box["y"] + 20)  # the column "Accuracy"
-        wait_until(page, lambda wanted=wanted: rows(page)[: len(wanted)] == wanted)
+        wait_until(page, lambda order=order: [accuracy.get(title) for title in rows(page)][: len(order)] == order)
     assert fits(page)
 
 

@@ -52,6 +52,7 @@ def launched(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(conduct, "_launch", launched.append)
+    monkeypatch.setattr(conduct, "circumstances_on", lambda device: {"device": "cpu", "versions": {}})
     for name in [name for name in STUDIES if name != "leaderboard"]:
         monkeypatch.delitem(STUDIES, name)
     monkeypatch.setitem(STUDIES, "hunger", STUDY)
@@ -149,7 +150,7 @@ def test_runs_that_were_measured_here_stand_beside_the_shipped_networks(page, tm
     assert set(table["where"].iloc[:-1]) == {"Shipped"}
     assert table["where"].iloc[-1] != "Shipped"
     page.selectbox(key="compare_second").set_value(run.id).run()
-    assert "Lisa’s CNN" in page.markdown[-1].value or "Lisa’s CNN" in written(page.markdown)
+    assert "Lisa’s CNN alone" in written(page.markdown)
 
 
 def test_a_deleted_run_keeps_its_row(page, tmp_path):
@@ -259,6 +260,18 @@ def test_one_right_another_wrong(fail, said):
     assert f"**{np.sum(said.right.vgg16 & ~said.right.cnn)}** digit" in written(fail.markdown)
     fail.selectbox(key="compare_wrong_one").set_value("vgg16").run()
     assert "there are none" in written(fail.info)
+
+
+def test_runs_of_ones_own_join_when_they_are_chosen(page, tmp_path):
+    run = own_run("Lisa’s CNN")
+    leaderboard(tmp_path / "shipped")
+    leaderboard(conducted("leaderboard").folder, {run.id: 20}, kind="run", model="cnn")
+    look(page, "Where they fail")
+    assert run.id not in page.selectbox(key="compare_wrong_one").options
+    assert len(page.selectbox(key="compare_wrong_one").options) == 5
+    page.pills(key="compare_failing").set_value(["cnn", run.id]).run()
+    assert not page.exception
+    assert page.selectbox(key="compare_wrong_one").options == ["CNN", "Lisa’s CNN"]
 
 
 # Studies -------------------------------------------------------------------------------------------------------------
