@@ -165,10 +165,7 @@ def resume(run: Run) -> None:
     Raises:
         RunError: if there is nothing to resume.
     """
-    state, _ = run.status()
-    if state not in UNFINISHED or run.is_locked():
-        raise RunError(f"Study {run.id} is {state}: there is nothing to resume.")
-    jobs.queue_up(run)
+    jobs.queue_again(run)
     _launch(run)
 
 

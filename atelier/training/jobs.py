@@ -42,13 +42,22 @@ def resume(run: Run) -> None:
     Raises:
         RunError: if there is nothing to resume.
     """
+    config = run.read("config.json")
+    read_recipe(config)  # is refused here, not in the background
+    queue_again(run)
+    _launch(run, config["model"])
+
+
+def queue_again(run: Run) -> None:
+    """Let a run that has not finished wait for its turn once more.
+
+    Raises:
+        RunError: if it has finished, or is at it.
+    """
     state, _ = run.status()
     if state not in UNFINISHED or run.is_locked():
         raise RunError(f"Run {run.name} is {state}: there is nothing to resume.")
-    config = run.read("config.json")
-    read_recipe(config)  # is refused here, not in the background
     queue_up(run)
-    _launch(run, config["model"])
 
 
 def queue_up(run: Run) -> None:
