@@ -46,7 +46,7 @@ class ModelSpec:
 _CNN = Recipe(epochs=12, optimizer="sgd", learning_rate=0.3, weight_decay=1e-3, averaging=0.995)
 _FASTER_RCNN = Recipe(epochs=8, batch_size=60, learning_rate=1e-3, precision="32-true")  # bfloat16 is slower here
 _VGG16 = Recipe(epochs=18, learning_rate=1e-3, label_smoothing=0.05, variations=6)
-_ALEXNET = Recipe(epochs=12, learning_rate=1e-3, variations=4)
+_ALEXNET = Recipe(epochs=18, learning_rate=1e-3, variations=6)
 _VIT = Recipe(epochs=22, batch_size=200, optimizer="muon", learning_rate=4e-3, label_smoothing=0.05)
 
 MODELS: dict[str, ModelSpec] = {
