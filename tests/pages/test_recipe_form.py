@@ -139,6 +139,7 @@ def test_a_run_that_was_started_by_a_script_that_was_ended_is_moved_to(page, mon
 
 
 def test_a_double_click_starts_one_run(page, monkeypatch):
+    monkeypatch.setattr(recipe_form, "DOUBLE_CLICK", 60)
     page.run()
     press(page, "Start")
     press(page, "Start")
