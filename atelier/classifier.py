@@ -140,12 +140,10 @@ class Classifier:
         """
         if not isinstance(self.network, FasterRCNN):
             raise TypeError(f"The {self.spec.title} finds no boxes; the Faster R-CNN does.")
-        scene = np.asarray(scene)
-        _check(scene, "uint8[H, W]", scene.ndim == 2 and scene.size > 0)
         picture = scaled(scene)
         with torch.inference_mode():
             found, chances = self.network.detect(torch.tensor(picture, device=self.device)[None] / 255, threshold)
-        boxes = found.cpu().numpy() * np.divide(scene.shape, picture.shape)[[1, 0, 1, 0]].astype(np.float32)
+        boxes = found.cpu().numpy() * np.divide(np.shape(scene), picture.shape)[[1, 0, 1, 0]].astype(np.float32)
         probabilities = chances.cpu().numpy()
         return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
 
@@ -167,7 +165,13 @@ class Classifier:
 
 
 def scaled(scene: np.ndarray) -> np.ndarray:
-    """A scene `uint8[H, W]` as Faster R-CNN is given it: its shorter side SHORT_SIDE pixels, unless it is long."""
+    """A scene `uint8[H, W]` as Faster R-CNN is given it: its shorter side SHORT_SIDE pixels, unless it is long.
+
+    Raises:
+        ValueError: for a picture of another shape or type.
+    """
+    scene = np.asarray(scene)
+    _check(scene, "uint8[H, W]", scene.ndim == 2 and scene.size > 0)
     height, width = scene.shape
     scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
     size = (max(round(width * scale), 8), max(round(height * scale), 8))

@@ -151,7 +151,7 @@ def guesses(digits: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, c
             plotting.lines(np.stack([left, bar, left + SIDE * sure, bar], 1).reshape(-1, 2, 2), colour, 6),
             plotting.lines(plotting.rectangles(left - 1, top - 1, end + 1, top + SIDE + 1)[~right], WRONG, 4),
             Scatter(x=left + SIDE / 2, y=top + SIDE + 10, text=texts, mode="text", hoverinfo="skip"),
-            _sensor(told, width, height),
+            plotting.sensor(told, COLUMNS, width, height, SIDE / 2, height / 2),
         ],
         f"{right.sum()} of {len(digits)} read right",
         "Bar: how sure it is · red frame and ✗: wrong",
@@ -279,13 +279,13 @@ def filters(filters: np.ndarray, colour: str, moved: bool = False) -> Figure:
 
     Args:
         filters: `float32[K, h, w]`.
-        colour: the network's, for weights above zero; those below are dark.
+        colour: the network's, for weights above zero; those below are grey.
         moved: whether `filters` are not the weights, but how far these have moved since the start.
     """
     if moved:
-        title, subtitle = "How its filters have moved", "Since the start: colour went up, dark down"
+        title, subtitle = "How its filters have moved", "Since the start: colour went up, grey down"
     else:
-        title, subtitle = "The filters it is learning", "Colour counts for, dark counts against"
+        title, subtitle = "The filters it is learning", "Colour counts for, grey counts against"
     unit = "change since the start" if moved else "weight"
     columns = math.ceil(math.sqrt(len(filters)))
     most = plotting.strong(np.abs(filters)) or 1.0  # at the start nothing has moved
@@ -299,7 +299,7 @@ def filters(filters: np.ndarray, colour: str, moved: bool = False) -> Figure:
         customdata=plotting.tiled(plotting.numbered(*filters.shape), columns, 0),
         hovertemplate="Filter %{customdata[0]}, row %{customdata[1]}, column %{customdata[2]}:<br>"
         f"{unit} %{{z:.3f}}<extra></extra>",
-        colorscale=[[0, "#1B1B1B"], [0.5, "#F4F4F4"], [1, colour]],
+        colorscale=plotting.signed(colour),
         colorbar=plotting.bar(unit),
     )
     height, width = weights.shape
@@ -344,22 +344,3 @@ def _sheet(digits: np.ndarray, width: int, height: int) -> Image:
     inked = np.stack([*[digits] * 3, np.full_like(digits, 255)], -1)
     pixels = plotting.tiled(inked, COLUMNS, 0, right=width - SIDE, below=height - SIDE)
     return Image(source=plotting.png(pixels), x0=0.5, y0=0.5, hoverinfo="skip")
-
-
-def _sensor(told: list[str], width: int, height: int) -> Heatmap:
-    """Nothing to see, but what a sheet's cells tell the mouse, and their index as `customdata`."""
-    cells = np.arange(len(told), dtype=np.float32).reshape(-1, 1, 1)
-    index = plotting.tiled(cells, COLUMNS, np.nan, right=0, below=0)
-    text = [["" if np.isnan(i) else told[int(i)] for i in row] for row in index]
-    return Heatmap(
-        z=index,
-        customdata=index,
-        text=text,
-        x0=SIDE / 2,
-        dx=width,
-        y0=height / 2,
-        dy=height,
-        colorscale=plotting.fading("#000000", 0, 0),
-        showscale=False,
-        hovertemplate="%{text}<extra></extra>",
-    )

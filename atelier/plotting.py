@@ -6,14 +6,16 @@ Colours of text, grid and ground are left open: whoever shows a figure fills the
 import base64
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from plotly.graph_objects import Figure, Scatter
+from plotly.graph_objects import Figure, Heatmap, Scatter
 
 TITLE, TEXT = 20, 15  # pixels: read from the last row
 SIDE = 28  # pixels of a digit
+ZERO, BELOW = "#000000", "#737D88"  # of a scale around zero
 
 
 def figure(traces: list, title: str, subtitle: str, **layout: Any) -> Figure:
@@ -69,6 +71,24 @@ def places(count: int, columns: int, width: int, height: int) -> tuple[np.ndarra
     return column * width, row * height
 
 
+def sensor(told: Sequence[str], columns: int, width: int, height: int, x: float, y: float) -> Heatmap:
+    """Nothing to see, but what the cells of a sheet tell the mouse, and their index as `customdata`. The first cell's
+    middle is at x, y."""
+    index = tiled(np.arange(len(told), dtype=np.float32).reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
+    return Heatmap(
+        z=index,
+        customdata=index,
+        text=[["" if np.isnan(i) else told[int(i)] for i in row] for row in index],
+        x0=x,
+        dx=width,
+        y0=y,
+        dy=height,
+        colorscale=fading("#000000", 0, 0),
+        showscale=False,
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
 def rectangles(left: np.ndarray, top: np.ndarray, right: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     """`float[N, 5, 2]`: the corners x, y of N rectangles, back to the first."""
     return np.stack([left, top, right, top, right, bottom, left, bottom, left, top], 1).reshape(-1, 5, 2)
@@ -92,6 +112,12 @@ def fading(colour: str, least: float, most: float) -> list:
     return [[0, f"rgba({channels}, {least})"], [1, f"rgba({channels}, {most})"]]
 
 
+def signed(colour: str) -> list:
+    """A colour scale around zero: black there, as a digit's ground is, `colour` above, grey below. So it looks the same
+    on light and dark pages, and white letters can be read on most of it."""
+    return [[0, BELOW], [0.5, ZERO], [1, colour]]
+
+
 def bar(title: str, **ticks: Any) -> dict[str, Any]:
     """A colour scale's legend, beneath the figure."""
     place = {"orientation": "h", "x": 0.5, "y": 0, "yanchor": "top", "len": 0.75, "thickness": 14, "outlinewidth": 0}
@@ -99,7 +125,7 @@ def bar(title: str, **ticks: Any) -> dict[str, Any]:
 
 
 def png(pixels: np.ndarray) -> str:
-    """`uint8[H, W]` or `uint8[H, W, 4]` as a data URI: far smaller than the numbers."""
+    """`uint8[H, W]`, or with 3 or 4 channels, as a data URI: far smaller than the numbers."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

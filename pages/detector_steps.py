@@ -1,6 +1,5 @@
 """The eight steps of Faster R-CNN, one function each: what Look inside shows of it, from the picture to the boxes."""
 
-import math
 from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,19 +9,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from PIL import Image
-from plotly.graph_objects import Figure
 from streamlit_drawable_canvas import boxes_to_drawing, st_canvas
 
 from atelier.explain import detector_figures as figures
 from pages import looking
-from pages.live import live_figure
+from pages.live import live_figure, live_picture
 
 if TYPE_CHECKING:
     from atelier.explain.proposals import Decision, Walk
 
 TRUTHS = {"hidden": "Not now", "drawn": "I draw them", "told": "Tell me"}
 SCORE, OVERLAP = 0.5, 0.3  # where the last step's sliders begin: what the detector itself does
-BELOW = 80  # pixels that a legend takes
 PANELS = 420  # pixels: narrower figures go below each other
 CANVAS = 760, 300  # pixels, the most that the canvas for true boxes takes
 SHORTEST = 6  # pixels of the canvas: who draws a smaller box has only clicked
@@ -71,31 +68,6 @@ def at_place(walk: "Walk") -> Callable[[dict[str, Any]], None]:
     return clicked
 
 
-def figure(
-    drawn: Figure,
-    key: str,
-    alt: str,
-    on_click: Callable[[dict[str, Any]], None] | None = None,
-    tallest: int = 400,
-    lowest: int = 0,
-) -> None:
-    """A picture as high as its width on this screen asks for, within so many pixels. Where the screen is too narrow for
-    `lowest`, it is moved sideways."""
-    (left, right), (bottom, top) = drawn.layout.xaxis.range, drawn.layout.yaxis.range
-    legend = drawn.layout.showlegend or any(trace.type == "heatmap" and trace.showscale is None for trace in drawn.data)
-    around = drawn.layout.margin.t + drawn.layout.margin.b + BELOW * legend
-    ratio = (bottom - top) / (right - left)
-    narrowest = round(lowest / ratio)
-    css = (
-        f".st-key-{key} {{ container-type: inline-size; overflow-x: auto; }} .st-key-{key} .figure {{ "
-        f"min-width: {narrowest}px; height: calc({around}px + "
-        f"min(max(100cqw, {narrowest}px) * {ratio:.4f}, {tallest}px)) !important; }}"
-    )
-    with st.container(gap=None):
-        st.html(f"<style>{css}</style><i></i>")
-        live_figure(drawn, key, around + tallest, alt, on_click)
-
-
 def numbers(name: str, **arrays: np.ndarray) -> None:
     """What a step shows, as a file."""
     looking.download("Numbers (NPZ)", lambda: looking.npz(**arrays), f"{name}.npz")
@@ -105,7 +77,7 @@ def numbers(name: str, **arrays: np.ndarray) -> None:
 
 
 def see_picture(looked: Looked) -> None:
-    figure(figures.picture(looked.walk.picture), "inside_picture", "The scene as the detector gets it")
+    live_picture(figures.picture(looked.walk.picture), "inside_picture", "The scene as the detector gets it")
     numbers("picture", picture=looked.walk.picture)
 
 
@@ -116,7 +88,7 @@ def see_features(looked: Looked) -> None:
     columns = 2 if maps.shape[2] > 2 * maps.shape[1] else 4
     chosen = proposals.most_varied(maps, 12)
     drawn = figures.channels(maps, chosen, columns)
-    figure(drawn, "inside_features", "The channels of the backbone that vary most", tallest=560)
+    live_picture(drawn, "inside_features", "The channels of the backbone that vary most", tallest=560)
     numbers("features", features=maps)
 
 
@@ -125,7 +97,7 @@ def see_anchors(looked: Looked) -> None:
     boxes, scores = st.columns([2, 1])
     with boxes:
         drawn = figures.anchors(walk, row, column)
-        figure(drawn, "inside_anchors", "The anchors at the clicked place", at_place(walk), lowest=150)
+        live_picture(drawn, "inside_anchors", "The anchors at the clicked place", at_place(walk), lowest=150)
     with scores:
         drawn = figures.anchor_scores(walk, row, column)
         live_figure(drawn, "inside_anchor_scores", 380, "How sure each anchor is to hold some digit")
@@ -133,10 +105,10 @@ def see_anchors(looked: Looked) -> None:
 
 
 def see_objectness(looked: Looked) -> None:
-    figure(figures.objectness(looked.walk), "inside_objectness", "Where the first stage sees some digit")
+    live_picture(figures.objectness(looked.walk), "inside_objectness", "Where the first stage sees some digit")
     with st.expander("Which anchor sees what?"):
         drawn = figures.objectness_by_anchor(looked.walk)
-        figure(drawn, "inside_by_anchor", "Where each anchor sees some digit", tallest=560)
+        live_picture(drawn, "inside_by_anchor", "Where each anchor sees some digit", tallest=560)
     numbers("objectness", objectness=looked.walk.objectness)
 
 
@@ -145,9 +117,9 @@ def see_proposals(looked: Looked) -> None:
     most = st.slider("How many of the surest", 1, 200, 200, key="inside_most", width=400, persist_state="session")
     with st.grid("auto", min_column_width=PANELS):
         drawn = figures.candidates(walk, most)
-        figure(drawn, "inside_candidates", "The surest boxes before non-maximum suppression")
+        live_picture(drawn, "inside_candidates", "The surest boxes before non-maximum suppression")
         drawn = figures.survivors(walk, most)
-        figure(drawn, "inside_survivors", "The boxes that non-maximum suppression leaves")
+        live_picture(drawn, "inside_survivors", "The boxes that non-maximum suppression leaves")
     numbers("proposals", candidates=walk.candidates, objectness=walk.candidates_objectness, kept=walk.kept)
 
 
@@ -158,10 +130,11 @@ def see_crops(looked: Looked) -> None:
     crop = walk.crops[chosen]
     with st.grid("auto", min_column_width=PANELS):
         drawn = figures.crops(walk, chosen)
-        lowest = 165 * math.ceil(min(len(walk.proposals), figures.SHOWN) / figures.COLUMNS)
-        figure(drawn, "inside_crops", "Proposals cut out", lambda point: choose(point["customdata"]), lowest=lowest)
+        live_picture(
+            drawn, "inside_crops", "Proposals cut out", lambda point: choose(point["customdata"]), narrowest=495
+        )
         drawn = figures.channels(crop, proposals.most_varied(crop, 24), 6, f"Proposal {chosen + 1}: ")
-        figure(drawn, "inside_crop", "The channels that vary most in the chosen proposal")
+        live_picture(drawn, "inside_crop", "The channels that vary most in the chosen proposal")
     numbers("crops", proposals=walk.proposals, crops=walk.crops)
 
 
@@ -172,7 +145,7 @@ def see_classes(looked: Looked) -> None:
         alt = "The class probabilities of the surest proposals"
         live_figure(drawn, "inside_classes", 520, alt, lambda point: choose(point["y"]))
         drawn = figures.refined(walk, chosen)
-        figure(drawn, "inside_refined", "The chosen proposal and its refined box")
+        live_picture(drawn, "inside_refined", "The chosen proposal and its refined box")
     numbers("classes", proposals=walk.proposals, probabilities=walk.probabilities, refined=walk.refined)
 
 
@@ -211,7 +184,9 @@ def see_final(looked: Looked) -> None:
     )
     true = draw_true_boxes(looked.picture) if truth == "drawn" else looked.true if truth == "told" else None
     drawn = figures.final(looked.picture, decision, np.zeros((0, 4)) if true is None else true)
-    figure(drawn, "inside_final", f"The scene with the boxes found: {decision.found.reading or 'none'}", lowest=200)
+    live_picture(
+        drawn, "inside_final", f"The scene with the boxes found: {decision.found.reading or 'none'}", lowest=200
+    )
     st.markdown(
         f"**{len(decision.likely.labels)}** boxes are sure enough; **{len(decision.kept)}** stay. "
         f"The detector reads **{decision.found.reading or 'nothing'}**."

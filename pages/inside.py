@@ -1,14 +1,11 @@
 """Look inside: why each network answered as it did."""
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
-from atelier import MODELS
+from atelier import MODELS, plotting
 from pages import digit_choice, inside_all, inside_conv, inside_detector, inside_vit, looking, shared
 
 if TYPE_CHECKING:
@@ -24,6 +21,7 @@ UNSURE = 0.5  # who is less sure has not recognised the digit
 STYLE = """<style>
 .scale { display: flex; align-items: center; gap: 0.4rem; font-size: 0.85rem; margin-top: 0.3rem; }
 .scale i { flex: 1; height: 0.7rem; background: linear-gradient(90deg, black, var(--colour)); }
+button[kind="segmented_controlActive"] { color: inherit; }  /* theme.primaryColor is too dark to be read on the dark */
 </style>"""
 
 shared.through_app()
@@ -35,9 +33,8 @@ def evidence(_classifier: "Classifier", identity: str, digit: np.ndarray, target
     """A network's evidence `float32[28, 28]`, as an image's address too, and how it was found."""
     from atelier.explain.evidence import evidence, picture
 
-    seen, buffer = evidence(_classifier, digit, target), io.BytesIO()
-    Image.fromarray(picture(digit, seen, _classifier.spec.colour)).save(buffer, "PNG")
-    return seen.heat, f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}", seen.method
+    seen = evidence(_classifier, digit, target)
+    return seen.heat, plotting.png(picture(digit, seen, _classifier.spec.colour)), seen.method
 
 
 def summary(answers: list[shared.Answer], truth: int | None) -> str:

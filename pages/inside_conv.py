@@ -21,14 +21,7 @@ NETWORKS = ("cnn", "vgg16", "alexnet")
 
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`."""
-    name = st.segmented_control(
-        "Network",
-        NETWORKS,
-        default="cnn",
-        required=True,
-        key="inside_conv_network",
-        format_func=lambda name: MODELS[name].title,
-    )
+    name = looking.choose_network("Network", "inside_conv_network", NETWORKS)
     if looking.network(name) is None:
         return
     inside_conv_layers.show(name, digit)

@@ -9,14 +9,13 @@ import streamlit as st
 from atelier import MODELS
 from atelier.explain import conv_figures
 from pages import looking
-from pages.inside_pictures import picture
+from pages.live import live_picture
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
     from atelier.explain.features import Layer, Maps, PixelArithmetic, Step
 
 SHOWN = 24  # maps, and filters, of a layer that has hundreds
-WIDE = 460  # pixels: narrower figures go below each other
 LARGE, READABLE = 420, 620  # pixels: height of a large map; width below which printed numbers cannot be read
 
 state = st.session_state
@@ -52,7 +51,7 @@ def show(name: str, digit: np.ndarray) -> None:
         before, after = (seen.maps[step][channel] for step in titles[titles.index(title) - 1 :][:2])
         asked = f"Map {channel + 1}: what does it change?"
         pair = conv_figures.enlarged([before, after], ["before", "after"], None, asked, "value", MODELS[name].colour)
-        picture(pair, "inside_conv_pair", f"Map {channel + 1} before and after {title}", tallest=LARGE)
+        live_picture(pair, "inside_conv_pair", f"Map {channel + 1} before and after {title}", tallest=LARGE)
         st.markdown(what_happened(title, before, after))
     looking.download(
         "Maps and filters (NPZ)",
@@ -124,9 +123,9 @@ def maps_and_filters(
     maps = conv_figures.sheet(seen.maps[step.title][strongest], strongest, channel, heading, told, "value", colour)
     weights, numbers, whose = shown_filters(features.filters(looking.network(name), layer), layer, seen, channel)
     filters = conv_figures.sheet(weights, numbers, None, "What do its filters look for?", whose, "weight", colour)
-    with st.grid("auto", min_column_width=WIDE):
-        picture(maps, "inside_conv_maps", f"Maps of layer {layer.number} after {step.title}", clicked)
-        picture(filters, "inside_conv_filters", f"Filters of layer {layer.number}")
+    with st.grid("auto", min_column_width=looking.WIDE):
+        live_picture(maps, "inside_conv_maps", f"Maps of layer {layer.number} after {step.title}", clicked)
+        live_picture(filters, "inside_conv_filters", f"Filters of layer {layer.number}")
 
 
 def shown_filters(
@@ -161,13 +160,13 @@ def spell_out(
     covered = f"{sides[3] - sides[1]:.0f} × {sides[2] - sides[0]:.0f} of the 28 × 28 pixels"
     spelt = features.pixel_arithmetic(looking.network(name), digit, layer, channel, row, column)
     field = conv_figures.field(digit, sides, "What does this number see?", covered)
-    with st.grid("auto", min_column_width=WIDE):
-        picture(one, "inside_conv_map", f"Map {channel + 1}, enlarged", clicked)
+    with st.grid("auto", min_column_width=looking.WIDE):
+        live_picture(one, "inside_conv_map", f"Map {channel + 1}, enlarged", clicked)
         alt = "The part of the digit that decides on the chosen number"
-        picture(field, "inside_conv_field", alt, legend=False)
+        live_picture(field, "inside_conv_field", alt)
     figure = conv_figures.arithmetic(spelt, inputs_named(name, layer, spelt), colour)
     alt = "The window, the filter and their products"
-    picture(figure, "inside_conv_arithmetic", alt, tallest=640, narrowest=READABLE, legend=False)
+    live_picture(figure, "inside_conv_arithmetic", alt, tallest=640, narrowest=READABLE)
     st.markdown(in_words(spelt, row, column))
     if layer.number == 1 and name != "cnn":
         st.caption("The digit comes in red, green and blue, as in pretraining: black is about -2, white about +2.4.")

@@ -11,7 +11,7 @@ from atelier import MODELS
 from atelier.explain import conv_figures
 from pages import looking
 from pages.inside_conv_layers import choose_layer, layers
-from pages.inside_pictures import picture
+from pages.live import live_picture
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
@@ -114,7 +114,7 @@ def for_two(
         UNITS.get(found.method, "evidence"),
         MODELS[name].colour if layer else None,
     )
-    picture(figure, "inside_conv_why", f"What speaks for {classes[0]} and for {classes[1]}")
+    live_picture(figure, "inside_conv_why", f"What speaks for {classes[0]} and for {classes[1]}")
 
 
 def side_by_side(digit: np.ndarray, target: int, method: str, known: dict[str, Found]) -> dict[str, np.ndarray]:
@@ -140,7 +140,7 @@ def side_by_side(digit: np.ndarray, target: int, method: str, known: dict[str, F
         "share of the strongest",
         WARM if method in LAYERED else None,
     )
-    picture(figure, "inside_conv_compared", f"What speaks for {target}, to each network")
+    live_picture(figure, "inside_conv_compared", f"What speaks for {target}, to each network")
     return shares
 
 

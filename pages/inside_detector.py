@@ -8,7 +8,8 @@ import streamlit as st
 from atelier.data import drawing, mnist, scenes
 from atelier.explain import detector_figures, detector_strip
 from pages import looking, scene
-from pages.detector_steps import SCORE, STEPS, Looked, decided, figure, numbers, place
+from pages.detector_steps import SCORE, STEPS, Looked, decided, numbers, place
+from pages.live import live_picture
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
@@ -91,7 +92,7 @@ def steps(looked: Looked) -> None:
             st.button("Next", icon=":material/arrow_forward:", disabled=number == last, on_click=go, args=(number + 1,))
     with strip:
         drawn = detector_strip.strip(looked.walk, decided(looked.walk), *place(looked.walk), names, number)
-        figure(drawn, "inside_strip", "All eight steps, small", lambda point: go(point["customdata"]), 250, 160)
+        live_picture(drawn, "inside_strip", "All eight steps, small", lambda point: go(point["customdata"]), 250, 160)
     question, reading, see = STEPS[step]
     looking.question(f"{number + 1}. {question}", reading)
     see(looked)
@@ -123,7 +124,7 @@ def without_boxes(picture: np.ndarray, detector: "Classifier | None") -> None:
     slide, shown, sliding_time = slid(reader, looking.identity("cnn"), picture, window, stride)
     whole, whole_time = read_whole(reader, looking.identity("cnn"), picture)
     drawn = detector_figures.sliding(shown, slide)
-    figure(drawn, "inside_sliding", "The CNN's answer at each place of the scene", lowest=200)
+    live_picture(drawn, "inside_sliding", "The CNN's answer at each place of the scene", lowest=200)
     with st.grid("auto", min_column_width=220, key="inside_costs"):
         if detector is not None:
             found, time = detected(detector, looking.identity("faster_rcnn"), picture)

@@ -13,6 +13,9 @@ import streamlit as st
 from plotly.graph_objects import Figure
 from streamlit.components.v1 import declare_component
 
+LEGEND = 80  # pixels that a legend takes beneath a picture
+Clicked = Callable[[dict[str, Any]], None]  # is given the point, see `live_figure`
+
 # plotly.js has 4.8 MB. Text given to a component of version 2 travels with each update; the folder of one of version 1
 # has an address, from which a browser asks it once a page.
 _folder = declare_component("plotly", path=Path(plotly.__file__).parent / "package_data")
@@ -66,7 +69,8 @@ function draw(plot) {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const plot = parentElement.querySelector(".figure")
-  plot.style.height = data.height + "px"
+  plot.style.height = data.height
+  plot.style.minWidth = data.narrowest + "px"
   plot.ariaLabel = data.alt
   plot.shown = data
   plot.click = (point) => data.clickable && setTriggerValue("clicked", point)
@@ -86,17 +90,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
 """
 
 _CSS = """
+.frame { container-type: inline-size; overflow-x: auto; }
 .figure { width: 100%; }
 .figure:empty { background: var(--st-secondary-background-color); border-radius: var(--st-base-radius); }
 """
 
-_component = st.components.v2.component(
-    "live_figure", html='<div class="figure" role="img"></div>', css=_CSS, js=_JS, isolate_styles=False
-)
+_HTML = '<div class="frame"><div class="figure" role="img"></div></div>'
+_component = st.components.v2.component("live_figure", html=_HTML, css=_CSS, js=_JS, isolate_styles=False)
 
 
 def live_figure(
-    figure: Figure | str, key: str, height: int, alt: str, on_click: Callable[[dict[str, Any]], None] | None = None
+    figure: Figure | str, key: str, height: int | str, alt: str, on_click: Clicked | None = None, narrowest: int = 0
 ) -> None:
     """Show a figure, or change the one already shown under this key.
 
@@ -106,10 +110,11 @@ def live_figure(
     Args:
         figure: a figure, which is not changed, or its JSON.
         key: the same figure on every run has the same key.
-        height: pixels; the width is all that there is.
+        height: pixels, or a length in CSS; the width, 100cqw there, is all that there is.
         alt: what the figure shows, for those who cannot see it.
         on_click: called before the next run with the point clicked: `x`, `y`, `curve` (number of the trace), `point`
             (its number there; row and column in heatmaps and images) and `customdata`.
+        narrowest: pixels of width that it keeps on a screen that has less; there it is moved sideways.
     """
 
     def clicked() -> None:
@@ -121,7 +126,8 @@ def live_figure(
         key=key,
         data={
             "figure": figure if isinstance(figure, str) else figure.to_json(),
-            "height": height,
+            "height": height if isinstance(height, str) else f"{height}px",
+            "narrowest": narrowest,
             "alt": alt,
             "name": key,
             "clickable": on_click is not None,
@@ -129,3 +135,28 @@ def live_figure(
         },
         on_clicked_change=clicked,
     )
+
+
+def live_picture(
+    figure: Figure,
+    key: str,
+    alt: str,
+    on_click: Clicked | None = None,
+    tallest: int = 400,
+    lowest: int = 0,
+    narrowest: int = 0,
+) -> None:
+    """Show a figure of `plotting.pictures`, whose pixels are square: on a phone it is low, on a wide screen high.
+
+    Args:
+        figure, key, alt, on_click: as for `live_figure`.
+        tallest: pixels that the picture grows to, without title and legend.
+        lowest, narrowest: pixels of height and width that it keeps on a smaller screen; there it is moved sideways.
+    """
+    (left, right), (bottom, top) = figure.layout.xaxis.range, figure.layout.yaxis.range
+    ratio = (bottom - top) / (right - left)
+    narrowest = max(narrowest, round(lowest / ratio))
+    legend = figure.layout.showlegend or any(t.type == "heatmap" and t.showscale is not False for t in figure.data)
+    around = figure.layout.margin.t + figure.layout.margin.b + LEGEND * legend
+    height = f"calc({around}px + min(max(100cqw, {narrowest}px) * {ratio:.4f}, {tallest}px))"
+    live_figure(figure, key, height, alt, on_click, narrowest)

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -17,6 +17,8 @@ from pages import shared
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
 
+WIDE = 460  # pixels: narrower figures go below each other
+TALLEST = 1100  # pixels of a sheet of small pictures, beside which others stand
 NOT_SEEN = ("dropout", "fingerprint")  # settings that change nothing of what a network looks like inside
 
 _identities: WeakKeyDictionary["Classifier", str] = WeakKeyDictionary()
@@ -32,6 +34,19 @@ def network(name: str) -> "Classifier | None":
     else:
         return promise.result()
     return None
+
+
+def loaded() -> dict[str, "Classifier"]:
+    """The networks that can be asked by now; the page says of the others why not."""
+    promises = {name: shared.load(name) for name in MODELS}
+    return {name: promise.result() for name, promise in promises.items() if promise.done() and not promise.exception()}
+
+
+def choose_network(label: str, key: str, names: Iterable[str] = MODELS) -> str:
+    """A choice among networks; the CNN until there is another."""
+    return st.segmented_control(
+        label, list(names), default="cnn", required=True, key=key, format_func=lambda name: MODELS[name].title
+    )
 
 
 def identity(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from plotly.colors import qualitative
-from plotly.graph_objects import Figure, Heatmap, Image, Scatter, Scattergl
+from plotly.graph_objects import Figure, Image, Scatter, Scattergl
 
 from atelier import figures, plotting
 from atelier.explain.perturbations import KINDS, Flip
@@ -50,16 +50,8 @@ def grid(
             Image(source=plotting.png(sheet), x0=0.5, y0=head + TITLE + 0.5, hoverinfo="skip"),
             _text(np.zeros(down), top[::across] - TITLE / 2, rows, "middle right"),
             _text(left + SIDE / 2, top + SIDE + 2, [text for row in texts for text in row], "bottom center"),
-            Heatmap(  # nothing to see, but the mouse hears of it
-                z=np.zeros((down, across)),
-                x0=SIDE / 2,
-                dx=CELL,
-                y0=head + TITLE + SIDE / 2,
-                dy=ROW,
-                text=[list(row) for row in told],
-                colorscale=plotting.fading("#000000", 0, 0),
-                showscale=False,
-                hovertemplate="%{text}<extra></extra>",
+            plotting.sensor(
+                [text for row in told for text in row], across, CELL, ROW, SIDE / 2, head + TITLE + SIDE / 2
             ),
             _text(left[: len(columns)] + SIDE / 2, np.full(len(columns), head / 2), columns, "middle center"),
         ],

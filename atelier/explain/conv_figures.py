@@ -1,8 +1,6 @@
 """What convolutions see, as figures: arrays in, Plotly figure out.
 
-Colours of text, grid and ground are left open, as in `atelier.figures`. Numbers with a sign have one scale everywhere:
-black at zero, as a digit's ground is, the network's colour above and grey below. So they look the same on light and
-dark pages.
+Colours of text, grid and ground are left open, as in `atelier.figures`.
 """
 
 import math
@@ -22,7 +20,6 @@ COLUMNS = 8  # of a sheet of maps
 PRINTED = 5  # rows and columns up to which each number of a window is printed
 FINEST = 64  # rows and columns of a map in a sheet: more are not seen
 GAP, LABEL = 6, 12  # between digits and above them, in pixels of a digit
-ZERO, BELOW = "#000000", "#737D88"  # white letters can be read on both
 FROZEN, CHOSEN = "#8A94A0", "#FF3B30"
 FOR, AGAINST = "#F4A100", "#3E8EDE"  # of evidence with a sign; seen on grey ink and black, and by colour-blind people
 
@@ -208,15 +205,15 @@ def evidence(
         colorscale=_for_and_against() if signed else plotting.fading(colour, 0, 0.9),
         showscale=False,
     )
-    look = [[0, AGAINST], [0.5, ZERO], [1, FOR]] if signed else [[0, ZERO], [1, colour]]
-    legend = {"cmin": overlay.zmin, "cmax": most, "colorscale": look, "showscale": True, "colorbar": plotting.bar(unit)}
+    look = [[0, AGAINST], [0.5, plotting.ZERO], [1, FOR]] if signed else [[0, plotting.ZERO], [1, colour]]
+    legend = {"zmin": overlay.zmin, "zmax": most, "colorscale": look, "colorbar": plotting.bar(unit)}
     pictures = plotting.tiled(np.stack([picture] * count), count, 0, right=GAP, below=0)
     figure = plotting.pictures(
         [
             Image(source=plotting.png(pictures), x0=0.5, y0=0.5, hoverinfo="skip"),
             overlay,
             # The pictures have a ground of black, the page has not: so the legend is another trace's, without a place.
-            Scatter(x=[None], y=[None], mode="markers", marker={"color": [0]} | legend),
+            Heatmap(z=[[None]], hoverinfo="skip", **legend),
             _text(np.arange(count) * width + SIDE / 2, [-1] * count, titles, "top center"),
         ],
         title,
@@ -261,7 +258,7 @@ def distances(trained: Sequence[bool], moved: dict[int, float], colour: str) -> 
 
 
 def _signed(numbers: np.ndarray, colour: str, most: float, **options) -> Heatmap:
-    look = {"zmin": -most, "zmax": most, "colorscale": [[0, BELOW], [0.5, ZERO], [1, colour]]}
+    look = {"zmin": -most, "zmax": most, "colorscale": plotting.signed(colour)}
     return Heatmap(z=numbers, **look | {"x0": 0.5, "y0": 0.5} | options)
 
 

@@ -211,20 +211,6 @@ def crops(walk: "Walk", chosen: int) -> Figure:
         f"Proposal {number}: {chance:.1%} some digit,<br>{right - x:.0f} × {bottom - y:.0f} pixels"
         for number, (chance, (x, y, right, bottom)) in enumerate(zip(chances, boxes, strict=True), start=1)
     ]
-    index = np.full(math.ceil(len(cuts) / COLUMNS) * COLUMNS, np.nan)
-    index[: len(cuts)] = np.arange(len(cuts))
-    sensor = Heatmap(
-        z=index.reshape(-1, COLUMNS),
-        customdata=index.reshape(-1, COLUMNS),
-        text=np.array([*told, *[""] * (len(index) - len(told))]).reshape(-1, COLUMNS),
-        x0=CUT / 2,
-        dx=CELL,
-        y0=CUT + PLACE / 2,
-        dy=ROW,
-        colorscale=NOTHING,
-        showscale=False,
-        hovertemplate="%{text}<extra></extra>",
-    )
     shown = Heatmap(
         z=plotting.tiled(beneath, COLUMNS, np.nan, right=2, below=3),
         x0=PLACE / 2,
@@ -245,12 +231,12 @@ def crops(walk: "Walk", chosen: int) -> Figure:
             shown,
             plotting.lines(here[[chosen]], KEPT, 4),
             Scatter(x=left + CUT / 2, y=top + 2 * CUT + 10, text=names, mode="text", hoverinfo="skip"),
-            sensor,
+            plotting.sensor(told, COLUMNS, CELL, ROW, CUT / 2, CUT + PLACE / 2),
         ],
         f"The {len(cuts)} surest of {len(walk.proposals)} proposals",
         "Above: the pixels · below: the 7 × 7 map",
         COLUMNS * CELL,
-        len(index) // COLUMNS * ROW,
+        math.ceil(len(cuts) / COLUMNS) * ROW,
     )
 
 

@@ -16,6 +16,8 @@
     gradcam.enlarged(gradcam.grad_cam(cnn, digit, target=4, layer=layer), layer)
 """
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import torch
 from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivation, Occlusion
@@ -38,7 +40,12 @@ def default_layer(classifier: Classifier) -> Layer:
     Raises:
         TypeError: for the Vision Transformer and Faster R-CNN.
     """
-    return deepest_fine(layers(classifier))
+    if classifier not in _default_layers:
+        _default_layers[classifier] = deepest_fine(layers(classifier))
+    return _default_layers[classifier]
+
+
+_default_layers: WeakKeyDictionary[Classifier, Layer] = WeakKeyDictionary()  # they take a look at a picture to find
 
 
 def deepest_fine(layers: list[Layer]) -> Layer:
@@ -108,7 +115,7 @@ def integrated_gradients(classifier: Classifier, digit: np.ndarray, target: int)
     return _array(captum.attribute(as_input(classifier, digit) ** (1 / power), target=target, n_steps=steps))
 
 
-def occlusion(classifier: Classifier, digit: np.ndarray, window: int = 6, stride: int = 3) -> np.ndarray:
+def occlusion(classifier: Classifier, digit: np.ndarray, window: int = 6, stride: int = 4) -> np.ndarray:
     """How much of each class's probability is lost while a black square covers a pixel: `float32[10, 28, 28]`, -1 to 1,
     the mean over all squares that cover it.
 

@@ -132,23 +132,26 @@ class Neighbours:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def place(self, classifier: Classifier, digit: np.ndarray) -> np.ndarray:
-        """Where a digit `uint8[28, 28]` falls: `float32[K]`. The classifier is the one they were computed for."""
-        seen = features(classifier, digit[None])[0]
-        return self.components.astype(np.float32) @ (seen - self.mean)
-
-    def nearest(self, classifier: Classifier, digit: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(
+        self, classifier: Classifier, digit: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The compared digits nearest to a digit `uint8[28, 28]`: their indices in `compared` `int64[count]`, nearest
-        first, and how far their features are from the digit's, `float32[count]`.
+        first, and how far their features are from the digit's, `float32[count]`. And where the digit itself falls:
+        `float32[K]`. The classifier is the one they were computed for.
 
-        What is kept tells CANDIDATES, whose features are then computed anew: `count` can be no more than these.
+        What is kept tells CANDIDATES, whose features are then computed anew: `count` can be no more than these. They
+        stay in memory, for other digits have some of the same candidates.
         """
-        rough = np.linalg.norm(self.points * self.scale - self.place(classifier, digit), axis=1)
+        (seen,) = features(classifier, digit[None])
+        place = self.components.astype(np.float32) @ (seen - self.mean)
+        rough = np.linalg.norm(self.points * self.scale - place, axis=1)
         near = np.argsort(rough, kind="stable")[: CANDIDATES[classifier.spec.name]]
-        seen = features(classifier, np.concatenate([digit[None], compared()[0][near]]))
-        apart = np.linalg.norm(seen[1:] - seen[0], axis=1)
+        exact = _exact.setdefault(classifier, {})
+        if new := [index for index in near if index not in exact]:
+            exact.update(zip(new, features(classifier, compared()[0][new]), strict=True))
+        apart = np.linalg.norm([exact[index] - seen for index in near], axis=1)
         order = np.argsort(apart, kind="stable")[:count]
-        return near[order], apart[order]
+        return near[order], apart[order], place
 
     def map_2d(self) -> np.ndarray:
         """All compared digits along the first two principal components: `float32[5000, 2]`."""
@@ -164,6 +167,7 @@ def find(classifier: Classifier, progress: Callable[[float], None] = lambda shar
 
 
 _known: WeakKeyDictionary[Classifier, Neighbours] = WeakKeyDictionary()
+_exact: WeakKeyDictionary[Classifier, dict[int, np.ndarray]] = WeakKeyDictionary()  # features by index in `compared`
 
 
 def _find(classifier: Classifier, progress: Callable[[float], None]) -> Neighbours:

@@ -91,9 +91,6 @@ def walk(classifier: Classifier, scene: np.ndarray) -> Walk:
     """
     if not isinstance(classifier.network, FasterRCNN):
         raise TypeError(f"The {classifier.spec.title} finds no boxes; the Faster R-CNN does.")
-    scene = np.asarray(scene)
-    if scene.ndim != 2 or scene.size == 0 or scene.dtype != np.uint8:
-        raise ValueError(f"Expected uint8[H, W]; this is {scene.dtype}{list(scene.shape)}.")
     detector, config = classifier.network.detector, classifier.network.config
     rpn, roi_heads = detector.rpn, detector.roi_heads
 
@@ -123,7 +120,7 @@ def walk(classifier: Classifier, scene: np.ndarray) -> Walk:
     refined = roi_heads.box_coder.decode(deltas, [proposals]).reshape(-1, class_logits.shape[1], 4)
 
     return Walk(
-        scene_size=scene.shape,
+        scene_size=np.shape(scene),
         stride=STRIDE,
         picture=picture,
         features=features[0].cpu().numpy(),

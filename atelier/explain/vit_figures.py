@@ -61,7 +61,7 @@ def vectors(values: np.ndarray, of: str, first: int, title: str, subtitle: str) 
         y0=first,
         zmin=-most,
         zmax=most,
-        colorscale=[[0, "#1B1B1B"], [0.5, "#F4F4F4"], [1, COLOUR]],
+        colorscale=plotting.signed(COLOUR),
         colorbar=plotting.bar("value"),
         hovertemplate=f"{of} %{{y}}, number %{{x}}: %{{z:.2f}}<extra></extra>",
     )

@@ -54,7 +54,7 @@ def test_the_shipped_neighbours_fit_the_shipped_weights(classifier):
     assert str(found.fingerprint) == neighbours.name_of(classifier)
     images, labels = neighbours.compared()
     assert len(images) == len(found.points) == 5000
-    index, apart = found.nearest(classifier, images[7], 3)
+    index, apart, _ = found.nearest(classifier, images[7], 3)
     assert index[0] == 7  # itself
     assert apart[0] == pytest.approx(0, abs=1e-4)
     seen = neighbours.features(classifier, images[[7, *index]])
@@ -76,12 +76,25 @@ def test_what_lies_on_a_line_needs_one_number(monkeypatch, own_run):
     monkeypatch.setattr(neighbours, "features", lambda _, digits, progress=None: digits[:, 0, :1] * line)
     found = Neighbours.compute(own_run)
     assert found.spread == pytest.approx([1, 0], abs=1e-6)
-    index, apart = found.nearest(own_run, images[0], 4)
+    index, apart, _ = found.nearest(own_run, images[0], 4)
     assert list(index) == [0, 1, 2, 3]
     assert apart == pytest.approx([0, 5, 10, 15])
     assert np.ptp(found.map_2d()[:, 0]) == pytest.approx(39 * 5, abs=39 * 5 / 2 / 96)  # rounded to 96 steps each way
-    middle = found.place(own_run, images[20])[0]
-    assert abs(middle) == pytest.approx(0.5 * 5, abs=0.01)  # of 0 to 39, 20 is half a digit from the mean
+    _, _, middle = found.nearest(own_run, images[20], 1)
+    assert abs(middle[0]) == pytest.approx(0.5 * 5, abs=0.01)  # of 0 to 39, 20 is half a digit from the mean
+
+
+def test_features_of_candidates_are_computed_once(monkeypatch, own_run, few):
+    found, features = neighbours.find(own_run), neighbours.features
+    first = found.nearest(own_run, few[3], 4)
+
+    def of_the_digit_alone(classifier, digits):
+        assert len(digits) == 1
+        return features(classifier, digits)
+
+    monkeypatch.setattr(neighbours, "features", of_the_digit_alone)
+    again = found.nearest(own_run, few[3], 4)
+    assert all(np.array_equal(before, after) for before, after in zip(first, again, strict=True))
 
 
 def test_a_run_is_computed_once_and_kept(monkeypatch, own_run, few):

@@ -23,14 +23,14 @@ def view():
 
 @pytest.fixture
 def page(monkeypatch):
-    from pages import inside_conv, inside_pictures
+    from pages import inside_conv, live
 
-    def keep(figure, key, height, alt, on_click=None):
+    def keep(figure, key, height, alt, on_click=None, narrowest=0):
         SHOWN[key] = figure
         if key in CLICKS:
             on_click(CLICKS.pop(key))
 
-    for module in (inside_conv, inside_pictures):
+    for module in (inside_conv, live):
         monkeypatch.setattr(module, "live_figure", keep)
     SHOWN.clear()
     CLICKS.clear()

@@ -13,7 +13,7 @@ import atelier
 from atelier.checkpoint import CheckpointError
 from atelier.data import mnist, scenes
 from atelier.models import faster_rcnn
-from pages import shared
+from pages import live, shared
 
 
 def view():
@@ -40,9 +40,10 @@ def detector_steps():
 def drawn(inside_detector, monkeypatch):
     """The titles of the figures of the last look at the page, by key."""
     titles = {}
-    monkeypatch.setattr(
-        detector_steps(), "live_figure", lambda figure, key, *_: titles.update({key: figure.layout.title.text or ""})
-    )
+    for module in (detector_steps(), live):
+        monkeypatch.setattr(
+            module, "live_figure", lambda figure, key, *_: titles.update({key: figure.layout.title.text or ""})
+        )
     return titles
 
 

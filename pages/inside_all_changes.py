@@ -1,0 +1,190 @@
+"""Look inside, all five: what would change each network's mind, by hand, by search, and on purpose."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from atelier import MODELS, plotting
+from pages import looking, shared
+from pages.live import live_figure, live_picture
+
+if TYPE_CHECKING:
+    from atelier.classifier import Classifier
+    from atelier.explain.perturbations import Flip
+
+EPSILONS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 18, 25]) / 100  # steps whose effect is drawn: most happens early
+SLIDERS = {  # what can be done to the digit: label, range, step, format
+    "right": ("Shift to the right, pixels", -14.0, 14.0, 0.5, "%.1f"),
+    "down": ("Shift down, pixels", -14.0, 14.0, 0.5, "%.1f"),
+    "rotation": ("Rotation clockwise, degrees", -180.0, 180.0, 5.0, "%.0f"),
+    "thickness": ("Thickness on each side, pixels", -4.0, 4.0, 0.25, "%.2f"),
+    "noise": ("Noise, share of full brightness", 0.0, 1.0, 0.05, "%.2f"),
+}
+
+state = st.session_state
+
+
+def show(digit: np.ndarray) -> None:
+    """The questions, for a digit `uint8[28, 28]`."""
+    for part in (sliders, searches, against):
+        part(digit)
+
+
+# By hand -------------------------------------------------------------------------------------------------------------
+
+
+@st.fragment(parallel=True)
+def sliders(digit: np.ndarray) -> None:
+    from atelier.explain.perturbations import perturb
+
+    looking.question("What would change its mind?", "Move a slider: the digit changes, and all networks read it anew.")
+    with st.grid("auto", min_column_width=180):
+        amounts = {
+            name: st.slider(label, low, high, 0.0, step, format=form, key=f"inside_{name}")
+            for name, (label, low, high, step, form) in SLIDERS.items()
+        }
+    st.button("As it was", icon=":material/restart_alt:", key="inside_as_it_was", on_click=as_it_was)
+    shift = amounts.pop("right"), amounts.pop("down")
+    changed = perturb(digit, shift=shift, **amounts)
+    answers = asked(changed)
+    before = answers if np.array_equal(changed, digit) else asked(digit)
+    with st.grid("auto", min_column_width=165):
+        for name, spec in MODELS.items():
+            answer, first = answers[name], before[name].digit
+            note = "&nbsp;" if answer.digit is None else "as before" if answer.digit == first else f"before: {first}"
+            with st.container(border=True, height="stretch", key=f"inside_changed_{name}"):
+                st.html(
+                    shared.card_head(spec)
+                    + shared.card_digit(answer, hidden=False)
+                    + f'<div class="note">{note}</div>'
+                    + shared.card_details(answer, hidden=False)
+                )
+        with st.container(border=True, height="stretch"):
+            st.html(
+                '<div class="network" style="border-color: gray">Changed</div>'
+                f'<img class="seen" alt="The changed digit" src="{plotting.png(changed)}">'
+            )
+    said = {name: answer.probabilities for name, answer in answers.items() if answer.probabilities is not None}
+    looking.download(
+        "Changed digit and answers (NPZ)", lambda: looking.npz(digit=digit, changed=changed, **said), "changed.npz"
+    )
+
+
+def asked(digit: np.ndarray) -> dict[str, shared.Answer]:
+    return {name: shared.ask(spec, digit) for name, spec in MODELS.items()}
+
+
+def as_it_was() -> None:
+    state.update({f"inside_{name}": 0.0 for name in SLIDERS})
+
+
+# By search -----------------------------------------------------------------------------------------------------------
+
+
+@st.fragment(parallel=True)
+def searches(digit: np.ndarray) -> None:
+    from atelier.explain import all_figures
+    from atelier.explain.perturbations import KINDS
+
+    looking.question(
+        "How little is enough?",
+        "Choose what may change: the smallest change that flips each answer is searched, and shown with what the "
+        "network says then.",
+    )
+    if state.get("inside_searched_digit") != digit.tobytes():
+        state.update(inside_searched_digit=digit.tobytes(), inside_searched=[])
+    with st.container(horizontal=True):
+        for kind, way in KINDS.items():
+            st.button(way.title, icon=":material/search:", key=f"inside_search_{kind}", on_click=search, args=(kind,))
+    kinds, networks = state.inside_searched, looking.loaded()
+    if not kinds:
+        return
+    found = found_flips(digit, networks, kinds)
+    table = pd.DataFrame(
+        [
+            {
+                "Network": MODELS[name].title,
+                "Change": KINDS[kind].title,
+                "Smallest": flip.size if flip else f"none up to {KINDS[kind].unit.format(KINDS[kind].amounts[-1])}",
+                "Direction": flip.direction if flip else "",
+                "New answer": str(flip.answer) if flip else "",
+            }
+            for (name, kind), flip in found.items()
+        ]
+    )
+    figure = all_figures.flips(list(networks), kinds, found)
+    with st.grid("auto", min_column_width=looking.WIDE):
+        alt = "For each network the least changed digits that it takes for another"
+        live_picture(figure, "inside_flips", alt, tallest=looking.TALLEST)
+        with st.container():
+            st.dataframe(table, hide_index=True)
+            looking.download("Table (CSV)", table.to_csv(index=False), "smallest_changes.csv")
+            digits = {f"{name}_{kind}": flip.digit for (name, kind), flip in found.items() if flip}
+            looking.download("Changed digits (NPZ)", lambda: looking.npz(**digits), "smallest_changes.npz")
+
+
+def search(kind: str) -> None:
+    if kind not in state.inside_searched:
+        state.inside_searched = [*state.inside_searched, kind]
+
+
+def found_flips(
+    digit: np.ndarray, networks: dict[str, "Classifier"], kinds: list[str]
+) -> dict[tuple[str, str], "Flip | None"]:
+    """By network and kind."""
+    found, place = {}, st.empty()
+    wanted = [(name, kind) for name in networks for kind in kinds]
+    for number, (name, kind) in enumerate(wanted):
+        place.progress(number / len(wanted), f"Searching: {MODELS[name].title}, {kind} …")
+        found[name, kind] = flip(networks[name], looking.identity(name), digit, kind)
+    place.empty()
+    return found
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def flip(_classifier: "Classifier", identity: str, digit: np.ndarray, kind: str) -> "Flip | None":
+    from atelier.explain.perturbations import smallest_flip
+
+    return smallest_flip(_classifier, digit, kind)
+
+
+# On purpose ----------------------------------------------------------------------------------------------------------
+
+
+@st.fragment(parallel=True)
+def against(digit: np.ndarray) -> None:
+    from atelier.explain import all_figures
+    from atelier.explain.perturbations import step
+
+    looking.question(
+        "What if somebody knows the network and wants it to fail?",
+        "The fast gradient sign method makes each pixel brighter (red) or darker (blue) by ε, whichever makes this "
+        "network less sure. From top to bottom: the digit, the step, the result.",
+    )
+    epsilon = st.slider("ε, share of full brightness", 0.0, 0.25, 0.05, 0.01, key="inside_epsilon")
+    networks = looking.loaded()
+    attacks = {name: attack(network, looking.identity(name), digit) for name, network in networks.items()}
+    signs, before, curves = zip(*attacks.values(), strict=True)
+    results = [step(digit, sign, epsilon) for sign in signs]
+    after = [network.predict_proba(result[None])[0] for network, result in zip(networks.values(), results, strict=True)]
+    with st.grid("auto", min_column_width=looking.WIDE):
+        figure = all_figures.steps(list(networks), digit, signs, results, before, after)
+        alt = "For each network the digit, the step against it and the result"
+        live_picture(figure, "inside_step", alt, tallest=looking.TALLEST)
+        figure = all_figures.certainty(list(networks), EPSILONS, np.array(curves), np.argmax(before, axis=1))
+        live_figure(figure, "inside_certainty", 480, "How sure each network stays as ε grows")
+    arrays = {"networks": list(networks), "signs": signs, "results": results, "epsilons": EPSILONS, "sure": curves}
+    looking.download("Steps (NPZ)", lambda: looking.npz(digit=digit, **arrays), "steps.npz")
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def attack(_classifier: "Classifier", identity: str, digit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sign of a network's gradient, its probabilities without a step, and that of its first answer after steps of
+    EPSILONS."""
+    from atelier.explain.perturbations import gradient_sign, step
+
+    sign = gradient_sign(_classifier, digit)
+    probabilities = _classifier.predict_proba(np.array([step(digit, sign, epsilon) for epsilon in EPSILONS]))
+    return sign, probabilities[0], probabilities[:, probabilities[0].argmax()]
