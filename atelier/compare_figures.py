@@ -19,6 +19,12 @@ from atelier.plotting import SIDE, TEXT
 COLUMNS = 6  # of a sheet of digits
 CELL, ROW = SIDE + 6, SIDE + 30  # of a digit with what is told of it: width and height in pixels of the digit
 GREY = "rgba(128, 128, 128, 0.8)"
+COSTS = {  # what accuracy is drawn against: the figure's title, the axis
+    "latency_p50_ms": ("Are quick answers worse?", "Milliseconds for one digit"),
+    "parameters": ("Is a larger network better?", "Parameters"),
+    "training_seconds": ("Does long training pay?", "Seconds of training"),
+}
+HEIGHT = 380  # pixels, of a figure of these
 
 
 # Leaderboard ---------------------------------------------------------------------------------------------------------
@@ -30,6 +36,19 @@ def pareto(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     no_dearer, no_worse = cost[:, None] <= cost, accuracy[:, None] >= accuracy
     better = (cost[:, None] < cost) | (accuracy[:, None] > accuracy)
     return ~(no_dearer & no_worse & better).any(axis=0)
+
+
+def trade_offs(table: pd.DataFrame) -> dict[str, Figure]:
+    """`trade_off` for each of COSTS, as far as two networks or more can be compared in it: their costs are known, and
+    they were trained on the same device.
+
+    Args:
+        table: the leaderboard's, with `title` and `colour`.
+    """
+    trained = table[table.training_device == table.training_device.mode().max()]
+    shown = {cost: trained if cost == "training_seconds" else table for cost in COSTS}
+    shown = {cost: rows[rows[cost] > 0] for cost, rows in shown.items()}
+    return {cost: trade_off(rows, cost, *COSTS[cost]) for cost, rows in shown.items() if len(rows) > 1}
 
 
 def trade_off(table: pd.DataFrame, cost: str, title: str, axis: str) -> Figure:
@@ -72,6 +91,7 @@ def trade_off(table: pd.DataFrame, cost: str, title: str, axis: str) -> Figure:
         [best, points],
         title,
         "Dotted: nothing is both cheaper and better",
+        height=HEIGHT,
         xaxis=plotting.axis(axis) | scale | {"tickformat": "~s" if high > 4 else "~g"},
         yaxis=plotting.axis() | {"tickformat": "~%"},
     )

@@ -125,9 +125,21 @@ def measured(study: Study, source: str, result: Result, names: Mapping[str, str]
     yield f"<p>What we found: {escape(study.answers[findings.right])}</p><p>{escape(' '.join(findings.sentences))}</p>"
     yield drawing(study.figure(result.table), study.question)
     yield table(result.table, file, names)
+    if study.name == "leaderboard":
+        yield from costs(result.table, names)
     if result.predictions:
         _, labels = mnist.load("test")
         yield from mistakes(failures.said(result.predictions, labels, result.table.network), result.table, file, names)
+
+
+def costs(rows: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
+    """Accuracy against what it costs."""
+    titles = [names.get(network, network) for network in rows.network]
+    shown = rows.assign(title=titles, colour=[MODELS[model].colour for model in rows.model])
+    if figures := compare_figures.trade_offs(shown):
+        yield "<h4>What does accuracy cost?</h4><p>Further up is more accurate, further left is cheaper.</p>"
+        drawn = (drawing(figure, compare_figures.COSTS[cost][0]) for cost, figure in figures.items())
+        yield f'<div class="figures">{"".join(drawn)}</div>'
 
 
 def mistakes(said: failures.Said, rows: pd.DataFrame, file: str, names: Mapping[str, str]) -> Iterator[str]:

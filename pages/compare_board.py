@@ -9,11 +9,10 @@ from atelier import MODELS, compare_figures
 from atelier.evaluation.failures import Said
 from atelier.evaluation.significance import compare
 from atelier.studies.results import Result
-from atelier.training import overview, runs
-from pages import looking, measured, shared
+from pages import compare_export, looking, measured, shared
 from pages.live import live_figure
 
-HEIGHT, PANELS = 380, 330  # pixels of a figure; narrower ones go below each other
+PANELS = 330  # pixels: the least width of a figure; narrower ones go below each other
 BEST = "background-color: rgba(0, 158, 115, 0.3); font-weight: 700"
 HIGHER = ("accuracy", "macro_f1", "throughput_per_second")  # is better,
 LOWER = (  # and here lower is better
@@ -64,23 +63,22 @@ COLUMNS = {
     "peak_memory_mb": _number("Memory, MB", format="localized", help="The most that it needed while reading many."),
     "where": _text("Measured", help="Latency, throughput and memory can only be compared where they were measured."),
 }
-COSTS = {  # what accuracy is drawn against: the figure's title, the axis
-    "latency_p50_ms": ("Are quick answers worse?", "Milliseconds for one digit"),
-    "parameters": ("Is a larger network better?", "Parameters"),
-    "training_seconds": ("Does long training pay?", "Seconds of training"),
-}
+LATER = 0.5  # seconds from the table to the figures, for which a browser reads 5 MB of plotly.js
 
 state = st.session_state
 
 
 def show() -> None:
     """The view."""
-    found = measured.found("leaderboard")
+    found, names = measured.found("leaderboard"), measured.networks()
     if found:
         table(found)
         trade_offs(found)
         chance(found)
-    measure_runs()
+    measure_runs(names)
+    compare_export.show(names)
+    if "compare_opened" not in state:
+        figures_follow()
 
 
 # The table -----------------------------------------------------------------------------------------------------------
@@ -137,16 +135,21 @@ def trade_offs(found: dict[str, Result]) -> None:
             continue
         if len(found) > 1:
             st.markdown(f"**{measured.SOURCES[source]}**")
-        rows = measured.with_names(result.table)
         with st.grid("auto", min_column_width=PANELS):
-            for cost, (title, axis) in COSTS.items():
-                shown = rows[rows[cost] > 0]
-                if cost == "training_seconds":  # times of other devices are other times
-                    shown = shown[shown.training_device == shown.training_device.mode().max()]
-                if shown.empty:
-                    continue
-                figure = compare_figures.trade_off(shown, cost, title, axis)
-                live_figure(figure, f"compare_{cost}_{source}", HEIGHT, f"Accuracy against {axis.lower()}")
+            for cost, figure in compare_figures.trade_offs(measured.with_names(result.table)).items():
+                told = f"Accuracy against {compare_figures.COSTS[cost][1].lower()}"
+                with st.container(height=figure.layout.height, border=False):  # which it has also while it is empty
+                    if "compare_opened" in state:
+                        live_figure(figure, f"compare_{cost}_{source}", figure.layout.height, told)
+
+
+@st.fragment(run_every=LATER)
+def figures_follow() -> None:
+    """The first time, the table comes first: the page is shown anew, with its figures, when the browser has had time
+    for it."""
+    if "compare_opened" in state:
+        st.rerun()
+    state.compare_opened = True
 
 
 # What may be chance --------------------------------------------------------------------------------------------------
@@ -161,19 +164,7 @@ def chance(found: dict[str, Result]) -> None:
     said = measured.answers(found)
     if said is None:
         return
-    with st.container(horizontal=True):
-        first, second = (
-            st.selectbox(
-                label,
-                said.networks,
-                index=place,
-                key=f"compare_{key}",
-                format_func=lambda network: measured.named(network)[0],
-                persist_state="session",
-                width=260,
-            )
-            for label, key, place in (("This network", "first", 0), ("and this one", "second", len(said.networks) - 1))
-        )
+    first, second = measured.two_of(said.networks, compare_first="This network", compare_second="and this one")
     if first == second:
         st.info("Choose two different networks.")
         return
@@ -200,23 +191,21 @@ def pairs(said: Said) -> pd.DataFrame:
 # Runs of one's own ---------------------------------------------------------------------------------------------------
 
 
-def measure_runs() -> None:
+def measure_runs(names: dict[str, str]) -> None:
     looking.question(
         "How do your own runs compare?",
         "Choose which networks this computer measures. With the shipped ones among them, their times can be compared.",
     )
-    own = {run.id: run for run in overview.summaries(runs.RUNS) if run.usable}
-    networks = [*own, *MODELS]
-    in_use = [run for run in map(shared.chosen, MODELS) if run in own]
+    in_use = [run for run in map(shared.chosen, MODELS) if run in names]
     wanted = state.get("compare_networks") or in_use or list(MODELS)
-    state.compare_networks = [network for network in wanted if network in networks]  # a run may have been deleted
+    state.compare_networks = [network for network in wanted if network in names]  # a run may have been deleted
     st.multiselect(
         "Networks",
-        networks,
+        names,
         key="compare_networks",
-        format_func=lambda network: own[network].name if network in own else MODELS[network].title,
+        format_func=names.get,
         persist_state="session",
     )
-    if not own:
+    if names.keys() == MODELS.keys():
         st.caption("There are no runs with weights yet: the Train page makes them.")
-    measured.run_here("leaderboard", [network for network in networks if network in state.compare_networks])
+    measured.run_here("leaderboard", [network for network in names if network in state.compare_networks])

@@ -1,5 +1,6 @@
 """Compare, where they fail: which digits are taken for which, who is right where others are wrong, who is too sure."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -12,10 +13,10 @@ from atelier.data import mnist
 from atelier.evaluation import calibration, failures
 from atelier.evaluation.failures import Said
 from pages import digit_choice, looking, measured
-from pages.live import live_figure
+from pages.live import live_figure, live_picture
 
 MATRIX, PANELS = 440, 330  # pixels: height of a confusion matrix, and its least width
-ROW, TITLE, WIDE = 134, 74, 460  # pixels of a sheet of digits: of a row, of the title, and the least width
+ROW, WIDE = 134, 460  # pixels of a sheet of digits: the most of a row, and the least width on a wide screen
 MOST = 24  # digits on a sheet
 CURVES = 460  # pixels
 
@@ -124,18 +125,7 @@ def one_against_another(said: Said) -> None:
         "What does one see that another does not?",
         "Digits that the first network reads right and the second wrong, the surest mistakes first.",
     )
-    with st.container(horizontal=True):
-        first, second = (
-            st.selectbox(
-                label,
-                said.networks,
-                index=place,
-                key=f"compare_{key}",
-                format_func=lambda network: measured.named(network)[0],
-                width=260,
-            )
-            for label, key, place in (("Right", "right_one", 0), ("Wrong", "wrong_one", len(said.networks) - 1))
-        )
+    first, second = measured.two_of(said.networks, compare_right_one="Right", compare_wrong_one="Wrong")
     right, wrong = measured.named(first)[0], measured.named(second)[0]
     digits = failures.only_first_right(said, first, second)
     sheet(said, digits, "compare_pair_digits", f"{right} right, {wrong} wrong", second)
@@ -173,9 +163,9 @@ def sheet(said: Said, digits: np.ndarray, key: str, what: str, network: str | No
         for digit in shown
     ]
     figure = compare_figures.digits(images[shown], texts, told, shown, what)
-    rows = -(-len(shown) // compare_figures.COLUMNS)
+    rows = math.ceil(len(shown) / compare_figures.COLUMNS)
     with st.grid("auto", min_column_width=WIDE):
-        live_figure(figure, key, TITLE + ROW * rows, what, on_click=digit_clicked)
+        live_picture(figure, key, what, digit_clicked, tallest=ROW * rows)
         with st.container():
             st.markdown(
                 f"**{len(digits):,}** digit{'s' * (len(digits) > 1)}"

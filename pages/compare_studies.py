@@ -1,6 +1,7 @@
 """Compare, the studies: a question, what a class expects, and then what was measured."""
 
 import streamlit as st
+from plotly.graph_objects import Figure
 
 from atelier.studies import STUDIES
 from atelier.studies.results import Result
@@ -8,7 +9,7 @@ from atelier.studies.study import Study
 from pages import looking, measured
 from pages.live import live_figure
 
-FIGURE, WIDE = 460, 460  # pixels: a figure's height if it does not know its own, and its least width
+FIGURE, WIDE, PANEL = 460, 460, 280  # pixels: a figure's height if it does not know its own; least widths
 
 state = st.session_state
 
@@ -28,10 +29,12 @@ def show() -> None:
     study, found = STUDIES[name], measured.found(name)
     looking.question(study.question, "First say what you expect. Then see what was measured.")
     if found and expectation(study, found):
-        with st.grid(len(found), min_column_width=WIDE):
+        figures = {source: study.figure(result.table) for source, result in found.items()}
+        across = max(len({panel.domain for panel in figure.select_xaxes()}) for figure in figures.values())
+        with st.grid(len(found), min_column_width=max(WIDE, PANEL * across)):
             for source, result in found.items():
                 with st.container(key=f"compare_{source}"):
-                    revealed(study, source, result)
+                    revealed(study, source, result, figures[source])
     if not found or state.get(f"compare_expects_{name}") is not None:
         looking.question("What does this computer say?", "Its numbers will stand beside the shipped ones.")
         measured.run_here(name)
@@ -57,10 +60,9 @@ def expectation(study: Study, found: dict[str, Result]) -> bool:
     return True
 
 
-def revealed(study: Study, source: str, result: Result) -> None:
+def revealed(study: Study, source: str, result: Result, figure: Figure) -> None:
     """Figure, findings, where they come from, and the table of one result."""
     st.markdown(f"**{measured.SOURCES[source]}**")
-    figure = study.figure(result.table)
     live_figure(figure, f"compare_{study.name}_{source}", figure.layout.height or FIGURE, study.question)
     with st.grid("auto", min_column_width=WIDE):
         with st.container():

@@ -119,6 +119,30 @@ def named(network: str) -> tuple[str, str]:
     return (overview.name(run, spec.title), spec.colour) if spec else (network, GREY)
 
 
+def networks() -> dict[str, str]:
+    """What people call the networks that can answer, by id or name in MODELS: the shipped ones, then the runs with
+    weights."""
+    own = {run.id: run.name for run in overview.summaries(runs.RUNS) if run.usable}
+    return {name: spec.title for name, spec in MODELS.items()} | own
+
+
+def two_of(networks: Sequence[str], **labels: str) -> list[str]:
+    """Two networks of one's choice, at first the first and the last; `labels` are those of the controls, by key."""
+    with st.container(horizontal=True):
+        return [
+            st.selectbox(
+                label,
+                networks,
+                index=place,
+                key=key,
+                format_func=lambda network: named(network)[0],
+                persist_state="session",
+                width=260,
+            )
+            for (key, label), place in zip(labels.items(), (0, len(networks) - 1), strict=True)
+        ]
+
+
 def with_names(table: pd.DataFrame) -> pd.DataFrame:
     """With the columns `title` and `colour` in front."""
     titles, colours = zip(*map(named, table.network), strict=True)

@@ -33,6 +33,19 @@ def test_the_trade_off_draws_the_front_through_the_best(table):
     assert list(points.x) == [1e5, 1e6, 1e7]
 
 
+def test_costs_are_compared_where_they_are_known_and_training_on_one_device(table):
+    told = {
+        "latency_p50_ms": [np.nan, 0, 1.5],
+        "training_seconds": [60, 3, 600],
+        "training_device": ["CPU", "H100", "CPU"],
+    }
+    drawn = compare_figures.trade_offs(table.assign(**told))
+    assert {cost: list(figure.data[1].x) for cost, figure in drawn.items()} == {
+        "parameters": [1e5, 1e6, 1e7],
+        "training_seconds": [60, 600],
+    }
+
+
 def test_a_single_network_has_a_trade_off_too(table):
     assert len(compare_figures.trade_off(table[:1], "parameters", "?", "Parameters").data) == 2
 

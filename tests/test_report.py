@@ -34,6 +34,7 @@ def leaderboard(*networks, **changes):
         rows.append(
             {"network": network, "kind": "shipped" if network in MODELS else "run", "model": model}
             | {"accuracy": 1 - wrong / 10_000, "wilson_low": low, "wilson_high": high, "parameters": 1_234_567}
+            | {"latency_p50_ms": 2.0, "training_seconds": np.nan, "training_device": "2 CPU cores"}
         )
         guess = np.where(np.arange(10_000) < wrong, (labels + 1) % 10, labels).astype(np.uint8)
         predictions |= {f"{network}_guess": guess, f"{network}_confidence": np.full(10_000, 0.9, np.float16)}
@@ -90,6 +91,12 @@ def test_networks_numbers_and_the_tally_are_in_tables(text):
     assert "CNN Faster R-CNN 1 0 1 could be" in text  # one digit more: McNemar's p is 1
     assert "network CNN ViT right 2 1 counted 2 2 accuracy 1 0.5" in text  # right of the class's own digits
     assert "All 30 rows" in text
+
+
+def test_accuracy_is_drawn_against_costs_that_are_known(html):
+    for cost in ("Are quick answers worse?", "Is a larger network better?"):
+        assert html.count(f'<figure role="img" aria-label="{cost}">') == 2  # the shipped ones and our own
+    assert "Does long training pay?" not in html
 
 
 def test_every_table_is_there_as_csv(found, html):

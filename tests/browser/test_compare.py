@@ -1,13 +1,12 @@
 """Compare, as a person uses it, with the results that ship."""
 
-import time
-
 import pytest
 from person import fits, wait_until
 from playwright.sync_api import Page, expect
-from server import ROOT, serve
 
+import atelier
 from atelier import MODELS
+from atelier.data import mnist
 from atelier.studies import STUDIES, results
 
 
@@ -52,17 +51,6 @@ def rows(page: Page) -> list[str]:
     return [text.strip() for text in cells.all_text_contents()]
 
 
-def test_compare_shows_its_first_question_within_three_seconds(browser, tmp_path):
-    for server in serve(ROOT / "app.py", tmp_path):  # that nobody has visited
-        context = browser.new_context()
-        page = context.new_page()
-        started = time.monotonic()
-        page.goto(f"{server.address}/compare")
-        page.get_by_text("Who is best at what?").wait_for()
-        assert time.monotonic() - started < 3
-        context.close()
-
-
 def test_the_leaderboard_is_sorted_by_a_click(compare):
     page = compare()
     table = page.locator(".st-key-compare_board canvas").first
@@ -103,6 +91,22 @@ def test_a_prediction_reveals_what_was_measured(compare):
     page.get_by_role("radio", name=study.answers[right], exact=True).click()
     expect(page.locator(".st-key-compare_verdict")).to_contain_text("As you expected")
     drawn(page, "compare_robustness_shipped")
+    assert fits(page)
+
+
+def test_an_exported_network_is_downloaded_and_answers(compare, tmp_path):
+    page = compare()
+    page.locator(".st-key-compare_format").get_by_text("safetensors", exact=True).click(timeout=60_000)
+    page.locator(".st-key-compare_ask button").click()
+    button = page.get_by_role("button", name="cnn.safetensors")
+    button.wait_for(timeout=120_000)
+    expect(page.locator(".st-key-compare_handed_over")).to_contain_text("probabilities of 256 digits equal to")
+    with page.expect_download() as download:
+        button.click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    digits, labels = (of_all[:20] for of_all in mnist.load("test"))
+    assert list(atelier.load(file, "cpu").predict(digits)) == list(labels)
     assert fits(page)
 
 

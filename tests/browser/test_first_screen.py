@@ -21,6 +21,7 @@ FIRST = {
     "": "text=The networks",
     "/draw": ".st-key-draw_canvas canvas.upper-canvas",
     "/train": ".st-key-train_start button",
+    "/compare": ".st-key-compare_board canvas",
 }
 
 
