@@ -5,7 +5,7 @@ import streamlit as st
 from atelier.data import mnist
 from atelier.evaluation.tally import Entry
 from atelier.studies import STUDIES
-from pages import compare_board, compare_failures, compare_studies, measured, recipe_form, shared
+from pages import cards, compare_board, compare_failures, compare_studies, measured, recipe_form, shared
 
 VIEWS = {
     "Leaderboard": compare_board.show,
@@ -15,7 +15,7 @@ VIEWS = {
 
 state = st.session_state
 shared.through_app()
-shared.style()
+cards.style()
 
 
 def report(expected: dict[str, int | None], entries: list[Entry]) -> str:

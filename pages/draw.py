@@ -6,7 +6,7 @@ import streamlit as st
 from atelier import MODELS
 from atelier.data import drawing, mnist, photo
 from atelier.evaluation import tally
-from pages import scene, shared
+from pages import cards, scene, shared
 from pages.canvas import Canvas
 
 WELCOME = "Draw a digit from 0 to 9. It is read when the pen lifts."
@@ -70,7 +70,7 @@ state.setdefault("tally", {})
 for surface in (canvas, scene.canvas):
     surface.keep(arriving=state.get("previous_page") != "draw")
 
-shared.style()
+cards.style()
 st.markdown(f"**{state.message}**")
 st.space("xsmall")  # room for the canvas's own toolbar
 page = st.container(horizontal=True, gap="medium")
@@ -96,12 +96,12 @@ with page.container(width="stretch"):
     with st.grid("auto", min_column_width=165):
         for answer in answers:
             with st.container(border=True, height="stretch"):
-                st.html(shared.card_head(answer.spec) + shared.card_run(answer.spec))
+                st.html(cards.head(answer.spec) + cards.run(answer.spec))
                 with st.container(key=f"answer_{answer.spec.name}"):
-                    st.html(shared.card_digit(answer, hidden))
-                st.html(shared.card_details(answer, hidden))
+                    st.html(cards.digit(answer, hidden))
+                st.html(cards.details(answer, hidden))
         with st.container(border=True, height="stretch"):
-            st.html(shared.card_picture(state.digit))
+            st.html(cards.picture(state.digit))
             if state.truth is not None and not hidden:
                 st.markdown(f"True label: **{state.truth}**")
 

@@ -7,7 +7,7 @@ import streamlit as st
 from atelier import MODELS, checkpoint
 from atelier.studies import STUDIES, results
 from atelier.studies.conclusions import CONCLUSIONS, Bars, Conclusion
-from pages import shared
+from pages import cards, shared
 
 CARD = 440  # pixels: the least width of a conclusion's card
 BARS = """<style>
@@ -76,7 +76,7 @@ def plot(bars: Bars) -> str:
 
 
 shared.through_app()
-shared.style()
+cards.style()
 st.title("Deep Learning Atelier")
 st.markdown(
     "Neural networks that learn to read **handwritten digits**, side by side, on this computer. "
@@ -94,8 +94,8 @@ st.header("The networks")
 with st.grid("auto", min_column_width=300):
     for spec in MODELS.values():
         with st.container(border=True, height="stretch", key=f"network_{spec.name}"):
-            st.html(shared.card_head(spec))
-            st.image(shared.thumbnail(spec), alt=f"Diagram of the {spec.title}", width="stretch")
+            st.html(cards.head(spec))
+            st.image(cards.thumbnail(spec), alt=f"Diagram of the {spec.title}", width="stretch")
             st.markdown(spec.idea)
             try:
                 card = checkpoint.read_card(spec.checkpoint)

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from atelier import MODELS, plotting
-from pages import digit_choice, inside_all, inside_conv, inside_detector, inside_vit, looking, shared
+from pages import cards, digit_choice, inside_all, inside_conv, inside_detector, inside_vit, looking, shared
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
@@ -21,11 +21,10 @@ UNSURE = 0.5  # who is less sure has not recognised the digit
 STYLE = """<style>
 .scale { display: flex; align-items: center; gap: 0.4rem; font-size: 0.85rem; margin-top: 0.3rem; }
 .scale i { flex: 1; height: 0.7rem; background: linear-gradient(90deg, black, var(--colour)); }
-button[kind="segmented_controlActive"] { color: inherit; }  /* theme.primaryColor is too dark to be read on the dark */
 </style>"""
 
 shared.through_app()
-shared.style()
+cards.style()
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
@@ -67,7 +66,7 @@ with st.grid("auto", min_column_width=165):
     for answer in answers:
         name, colour = answer.spec.name, answer.spec.colour
         with st.container(border=True, height="stretch"):
-            st.html(shared.card_head(answer.spec) + shared.card_run(answer.spec))
+            st.html(cards.head(answer.spec) + cards.run(answer.spec))
             with st.container(key=f"evidence_{name}"):
                 if answer.digit is None:
                     looking.network(name)  # says why
@@ -82,7 +81,7 @@ with st.grid("auto", min_column_width=165):
                     f'<div class="note">by {method}</div>'
                 )
     with st.container(border=True, height="stretch", key="inside_digit"):
-        st.html(shared.card_picture(digit))
+        st.html(cards.picture(digit))
 for name in heats:
     if differences := looking.differences(name):
         st.caption(differences)

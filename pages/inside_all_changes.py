@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from atelier import MODELS, plotting
-from pages import looking, shared
+from pages import cards, looking, shared
 from pages.live import live_figure, live_picture
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def sliders(digit: np.ndarray) -> None:
             note = "&nbsp;" if answer.digit is None else "as before" if answer.digit == first else f"before: {first}"
             with st.container(border=True, height="stretch", key=f"inside_changed_{name}"):
                 st.html(
-                    shared.card_head(spec)
-                    + shared.card_digit(answer, hidden=False)
+                    cards.head(spec)
+                    + cards.digit(answer, hidden=False)
                     + f'<div class="note">{note}</div>'
-                    + shared.card_details(answer, hidden=False)
+                    + cards.details(answer, hidden=False)
                 )
         with st.container(border=True, height="stretch"):
             st.html(

@@ -12,7 +12,7 @@ from PIL import Image
 from atelier import MODELS
 from atelier.data import drawing, mnist, photo, scenes
 from atelier.zoo import ModelSpec
-from pages import shared
+from pages import cards, shared
 from pages.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ def picture_with_boxes(picture: np.ndarray, found: "Detections", colour: str) ->
 
 def card(spec: ModelSpec, key: str, picture: np.ndarray, found: "Detections | None", note: str) -> None:
     """One network's reading of the scene, and its boxes."""
-    reading = (found.reading if found else "") or shared.BLANK
+    reading = (found.reading if found else "") or cards.BLANK
     with st.container(border=True, height="stretch"):
-        st.html(shared.card_head(spec) + shared.card_run(spec))
+        st.html(cards.head(spec) + cards.run(spec))
         with st.container(key=key):
             st.html(f'<div class="reading">{reading}</div>')
         st.html(f'<div class="note">{note}</div>')

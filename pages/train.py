@@ -3,11 +3,11 @@
 import streamlit as st
 
 from atelier.training import overview, runs
-from pages import recipe_form, run_view, runs_table, shared
+from pages import cards, recipe_form, run_view, runs_table, shared
 
 state = st.session_state
 shared.through_app()
-shared.style()
+cards.style()
 
 if said := state.pop("said", ""):
     st.toast(recipe_form.plain(said), duration="long")

@@ -5,8 +5,8 @@ import pytest
 
 from atelier import MODELS, zoo
 from atelier.checkpoint import CheckpointError
-from pages import shared
-from pages.shared import Answer, agreement, camera_allowed, card_details
+from pages import cards, shared
+from pages.shared import Answer, agreement, camera_allowed
 
 
 def say(*digits):
@@ -37,10 +37,10 @@ def test_the_camera_does_not_work_elsewhere(address):
 
 def test_a_card_tells_all_probabilities_also_to_a_screen_reader():
     (answer,) = say(3)
-    card = card_details(answer, hidden=False)
+    card = cards.details(answer, hidden=False)
     assert "100.0% sure" in card
     assert "3: 100.0%" in card
-    assert "3: 100.0%" not in card_details(answer, hidden=True)
+    assert "3: 100.0%" not in cards.details(answer, hidden=True)
 
 
 def test_a_network_answers_as_soon_as_it_is_loaded(monkeypatch):
@@ -49,7 +49,7 @@ def test_a_network_answers_as_soon_as_it_is_loaded(monkeypatch):
     monkeypatch.setattr(shared, "load", lambda name: promise)
     waiting = shared.ask(spec, digit)
     assert waiting.loading
-    assert "loading" in card_details(waiting, hidden=False)
+    assert "loading" in cards.details(waiting, hidden=False)
     promise.set_result(loaded)
     assert shared.ask(spec, digit).probabilities.shape == (10,)
 
