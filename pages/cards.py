@@ -28,7 +28,7 @@ STYLE = """<style>
 .note { opacity: 0.75; font-size: 0.85rem; text-align: center; }
 .seen { width: 100%; max-width: 20rem; display: block; margin: 0.6rem auto 0; image-rendering: pixelated; }
 .reading { font-size: 3.2rem; font-weight: 800; line-height: 1.1; text-align: center; letter-spacing: 0.1em; }
-button:is([kind="segmented_controlActive"], [kind="pillsActive"]) { color: inherit; }  /* else dark on dark */
+button[role="radio"][data-selected] { color: inherit !important; }  /* else dark on dark */
 @media (max-width: 1040px) { .st-key-scene_canvas { zoom: 0.75; } }  /* 880 pixels on a tablet */
 @media (max-width: 700px) {  /* and on a phone, beside the other canvas of 440 */
   .network { font-size: 1rem; }
