@@ -5,7 +5,7 @@ belong together, so they have to learn it (Dosovitskiy et al. 2020, arXiv:2010.1
 
 One rule for all five: each network learns by its own recipe, in its full version, but takes about a tenth of the steps:
 so the sixty trainings end within two hours on two cores. It takes these steps whatever the size, and so passes often
-over few digits, dozens or hundreds of times over 100 of them, and once to three times over all 55,000. A batch holds
+over few digits, dozens or hundreds of times over 100 of them, and once or twice over all 55,000. A batch holds
 all digits where there are fewer than its size. The digits are drawn anew for each seed, each class in its share, and
 are the same for all five. What is read then are 5,000 test digits; nothing is chosen on them.
 
