@@ -266,6 +266,11 @@ def run_study(options: argparse.Namespace) -> None:
 
     if options.in_background:
         be_polite()
+    for folder in filter(None, (options.runs, options.into)):  # rather than after hours of measuring
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"The folder {folder} cannot be made: {error.strerror}.") from None
     if options.resume:
         studies = [conduct.reopen(options.resume, options.runs, options.names, bool(options.in_background))]
     else:

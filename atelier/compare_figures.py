@@ -17,6 +17,7 @@ from atelier import figures, plotting
 from atelier.plotting import SIDE, TEXT
 
 COLUMNS = 6  # of a sheet of digits
+FEWEST = 10  # digits of a bin of a reliability diagram
 CELL, ROW = SIDE + 6, SIDE + 30  # of a digit with what is told of it: width and height in pixels of the digit
 GREY = "rgba(128, 128, 128, 0.8)"
 COSTS = {  # what accuracy is drawn against: the figure's title, the axis
@@ -161,12 +162,12 @@ def reliability(curves: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
     """How often networks are right against how sure they are.
 
     Args:
-        curves: of each network its title, its colour, and a table from `calibration.reliability`; empty bins are
-            left out.
+        curves: of each network its title, its colour, and a table from `calibration.reliability`; bins of less than
+            FEWEST digits are left out, for they tell more of chance than of the network.
     """
     lines, seen = [], Counter()  # own runs have the colour of a shipped network
     for (title, colour, bins), symbol in zip(curves, cycle(figures.SYMBOLS), strict=False):
-        table, dash = bins[bins.digits > 0], figures.DASHES[seen[colour] % len(figures.DASHES)]
+        table, dash = bins[bins.digits >= FEWEST], figures.DASHES[seen[colour] % len(figures.DASHES)]
         seen[colour] += 1
         line = Scatter(
             x=table.confidence,
@@ -184,7 +185,7 @@ def reliability(curves: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
     return plotting.figure(
         [ideal, *lines],
         "How right, when so sure?",
-        "Below the dotted line: surer than it should be",
+        "Below the dotted line: too sure · larger: more digits",
         xaxis=plotting.axis("How sure it is") | {"tickformat": "~%", "range": [-0.03, 1.03]},
         yaxis=plotting.axis("How often it is right") | {"tickformat": "~%", "range": [-0.03, 1.03]},
         showlegend=True,

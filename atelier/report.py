@@ -113,7 +113,7 @@ def to_html(
 
 
 def about(study: Study, expected: int | None) -> Iterator[str]:
-    yield f"<h2>{escape(study.title)}</h2><p><b>{escape(study.question)}</b></p>"
+    yield f"<h2>{escape(study.title)}</h2><p><b>{escape(study.question)}</b></p><p>{escape(study.method)}</p>"
     if expected is not None and 0 <= expected < len(study.answers):
         yield f"<p>We expected: {escape(study.answers[expected])}</p>"
 

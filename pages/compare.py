@@ -19,7 +19,7 @@ cards.style()
 
 
 def report(expected: dict[str, int | None], entries: list[Entry]) -> str:
-    """All that the views show, as one HTML file; with what the visitor expected and the class's own drawings."""
+    """What the views show, as one HTML file; with what the visitor expected and the class's own drawings."""
     from atelier.report import to_html
 
     found = {study: measured.read(study)[0] for study in STUDIES}
@@ -46,7 +46,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
         lambda: report(expected, entries),
         "comparison.html",
         icon=":material/description:",
-        help="All of this page as one file to hand in: it opens in any browser, without a network.",
+        help="Tables and figures as one file to hand in: it opens in any browser, without a network.",
         on_click="ignore",
     )
 VIEWS[view]()

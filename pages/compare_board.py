@@ -27,12 +27,14 @@ LOWER = (  # and here lower is better
     "latency_p95_ms",
     "peak_memory_mb",
 )
+WHOLE = ("training_seconds", "throughput_per_second", "peak_memory_mb")  # are shown without fractions
 SHARES = ("accuracy", "macro_f1", "calibration_error")  # 0 to 1
 ON_DEVICE = ("latency_p50_ms", "latency_p95_ms", "throughput_per_second", "peak_memory_mb")  # are only compared there
 
 _number, _text = st.column_config.NumberColumn, st.column_config.TextColumn
 COLUMNS = {
     "title": _text("Network", pinned=True),
+    "where": _text("Measured", help="Latency, throughput and memory can only be compared where they were measured."),
     "accuracy": _number("Accuracy", format="%.2f%%", help="Share of MNIST's 10,000 test digits read right."),
     "interval": _text(
         "95% interval",
@@ -55,13 +57,18 @@ COLUMNS = {
     ),
     "multiply_adds": _number("Multiply-adds", format="compact", help="Arithmetic for one digit."),
     "megabytes": _number("Size, MB", format="%.1f", help="Of all that must be stored, as it lies on disk."),
-    "training_seconds": _number("Training, s", format="localized", help="How long it learnt, validation included."),
+    "training_seconds": _number(
+        "Training, s",
+        format="localized",
+        help="How long it learnt digits; not counted: what VGG16 and AlexNet learnt on letters before.",
+    ),
     "training_device": _text("Trained on", help="Times can only be compared on the same device."),
     "latency_p50_ms": _number("Latency p50, ms", format="%.1f", help="Half of all single digits are read faster."),
     "latency_p95_ms": _number("Latency p95, ms", format="%.1f", help="Of 20 single digits, 19 are read faster."),
     "throughput_per_second": _number("Digits per second", format="localized", help="When it reads many at once."),
-    "peak_memory_mb": _number("Memory, MB", format="localized", help="The most that it needed while reading many."),
-    "where": _text("Measured", help="Latency, throughput and memory can only be compared where they were measured."),
+    "peak_memory_mb": _number(
+        "Memory, MB", format="localized", help="The most while reading many, Python and PyTorch included."
+    ),
 }
 LATER = 0.5  # seconds from the table to the figures, for which a browser reads 5 MB of plotly.js
 
@@ -91,6 +98,7 @@ def table(found: dict[str, Result]) -> None:
     )
     rows = joined(found)
     shown = rows.assign(**{column: 100 * rows[column] for column in SHARES})  # percent, with two digits each
+    shown = shown.assign(**{column: rows[column].round() for column in WHOLE})
     shown = shown.assign(interval=rows.wilson_low.map("{:.2%} – ".format) + rows.wilson_high.map("{:.2%}".format))
     several = len(found) > 1
     with st.container(key="compare_board"):
@@ -117,7 +125,8 @@ def marks(rows: pd.DataFrame, column: str) -> list[str]:
     """CSS of each cell of a column: the best is marked. What depends on the device is compared on the same one
     only, and a network that was measured alone is not the best of anything."""
     ranked = -rows[column] if column in HIGHER else rows[column]
-    together = rows["where"] if column in ON_DEVICE else pd.Series("all", rows.index)
+    devices = dict.fromkeys(ON_DEVICE, "where") | {"training_seconds": "training_device"}
+    together = rows[devices[column]] if column in devices else pd.Series("all", rows.index)
     best = ranked.groupby(together).transform("min").eq(ranked) & (ranked.groupby(together).transform("count") > 1)
     return [BEST if mark else "" for mark in best]
 

@@ -10,6 +10,7 @@ from pages import looking, measured
 from pages.live import live_figure
 
 FIGURE, WIDE, PANEL = 460, 460, 280  # pixels: a figure's height if it does not know its own; least widths
+TINY = 1e-3  # smaller numbers are shown with their power of ten
 
 state = st.session_state
 
@@ -27,7 +28,7 @@ def show() -> None:
         bind="query-params",
     )
     study, found = STUDIES[name], measured.found(name)
-    looking.question(study.question, "First say what you expect. Then see what was measured.")
+    looking.question(study.question, f"{study.method} **First say what you expect**, then see what was measured.")
     if found and expectation(study, found):
         figures = {source: study.figure(result.table) for source, result in found.items()}
         across = max(len({panel.domain for panel in figure.select_xaxes()}) for figure in figures.values())
@@ -71,6 +72,10 @@ def revealed(study: Study, source: str, result: Result, figure: Figure) -> None:
             if command := result.header.get("command"):
                 st.code(command, language="sh")
         with st.container():
-            told = f"All numbers of {study.title}"
-            st.dataframe(result.table, hide_index=True, placeholder="–", alt=told)
+            table, told = result.table, f"All numbers of {study.title}"
+            titles = table.network.map(lambda network: measured.named(network)[0])
+            tiny = [name for name in table.select_dtypes("float") if table[name].abs().max() < TINY]
+            forms = {name: st.column_config.NumberColumn(format="scientific") for name in tiny}
+            shown = table.assign(network=titles)
+            st.dataframe(shown, column_config=forms, hide_index=True, placeholder="–", alt=told)
             looking.download("Table (CSV)", result.table.to_csv(index=False), f"{study.name}_{source}.csv")

@@ -59,7 +59,8 @@ def tested(conclusion: Conclusion) -> None:
     link = f"See the study: {study.title}"
     st.page_link("pages/compare.py", label=link, icon=":material/arrow_forward:", query_params=view)
     date, device = (str(result.header.get(key, "")) for key in ("date", "device_name"))
-    st.caption(f"Measured on {date[:10]}, {device}{', the quick version' if result.header.get('quick') else ''}")
+    quick = ", the quick version" if result.header.get("quick") else ""
+    st.caption(f"{study.method} Measured on {date[:10]}, {device}{quick}.")
 
 
 def plot(bars: Bars) -> str:

@@ -122,13 +122,14 @@ REFUSED = [
     (["train", "alexnet", "--imagenet-file", "README.md"], "is not torchvision's"),
     (["train", "alexnet", "--imagenet-file", "README.md", "--backbone", "none"], "goes with --backbone imagenet"),
     (["pretrain", "alexnet", "--fonts", "atelier"], "too few fonts"),
+    (["study", "cost", "--into", "README.md/results"], "README.md/results cannot be made"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
 def test_what_cannot_be_done_gets_a_sentence_not_a_traceback(arguments, sentence, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    if arguments[0] == "train":
+    if arguments[0] in ("train", "study"):
         arguments = [*arguments, "--runs", str(tmp_path)]
     assert main(arguments) in (1, 2)
     assert sentence in capsys.readouterr().err

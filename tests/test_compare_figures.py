@@ -69,9 +69,15 @@ def test_a_confusion_matrix_says_whose_it_is_and_frames_a_cell():
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (8.5, 9.5, 3.5, 4.5)
 
 
-def test_empty_bins_are_left_out_and_networks_of_a_colour_can_be_told_apart():
+def test_bins_of_few_digits_are_left_out_and_networks_of_a_colour_can_be_told_apart():
     bins = pd.DataFrame(
-        {"low": [0, 0.5], "high": [0.5, 1], "digits": [0, 8], "confidence": [np.nan, 0.9], "accuracy": [np.nan, 0.75]}
+        {
+            "low": [0, 0.4, 0.7],
+            "high": [0.4, 0.7, 1],
+            "digits": [0, 9, 10],
+            "confidence": [np.nan, 0.6, 0.9],
+            "accuracy": [np.nan, 1, 0.75],
+        }
     )
     _, one, two = compare_figures.reliability([("A", "#111111", bins), ("B", "#111111", bins)]).data
     assert list(one.x) == [0.9]

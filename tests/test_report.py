@@ -74,7 +74,14 @@ def text(html):
 def test_studies_come_with_question_expectation_findings_and_origin(found, text):
     study = STUDIES["data_hunger"]
     result = found["data_hunger"]["shipped"]
-    for told in (study.title, study.question, f"We expected: {study.answers[2]}", "(quick)", "24 November 2026"):
+    for told in (
+        study.title,
+        study.question,
+        study.method,
+        f"We expected: {study.answers[2]}",
+        "(quick)",
+        "24 November 2026",
+    ):
         assert told in text
     for sentence in study.findings(result.table).sentences:
         assert sentence in text

@@ -52,7 +52,8 @@ def said(predictions: Mapping[str, np.ndarray], labels: np.ndarray, networks: It
     guesses, confidence = {}, {}
     for network in networks:
         guess, sure = (predictions.get(f"{network}{what}", np.empty(0)) for what in (GUESS, CONFIDENCE))
-        if guess.shape == sure.shape == labels.shape and np.isfinite(sure).all() and guess.max(initial=0) < CLASSES:
+        fits = guess.shape == sure.shape == labels.shape and guess.dtype == np.uint8 and sure.dtype.kind == "f"
+        if fits and np.isfinite(sure).all() and guess.max(initial=0) < CLASSES:
             guesses[network], confidence[network] = guess.astype(np.int64), sure.astype(np.float64)
     rows = range(len(labels))
     return Said(labels, pd.DataFrame(guesses, index=rows), pd.DataFrame(confidence, index=rows))

@@ -38,7 +38,7 @@ def one_and_many(table: pd.DataFrame) -> Bars:
     one = table[table.digits == 1].groupby("network").milliseconds.mean()
     touching = table[(table.digits > 1) & (table.overlap >= 0)].groupby("network").reading_accuracy.mean()
     return {
-        "Time for one digit": by_network(one, "{:.1f} ms".format),
+        "Time for one digit, the CNN reading connected pieces": by_network(one, "{:.1f} ms".format),
         "Numbers of touching and overlapping digits read right": by_network(touching, percent, most=1),
     }
 
@@ -64,7 +64,8 @@ def few_and_many(table: pd.DataFrame) -> Bars:
     means = table[table.network.isin(["cnn", "vit"])].groupby(["size", "network"]).accuracy.mean().unstack()
     sizes = means.index[[0, -1]].unique() if len(means) else []
     return {
-        f"Read right after {size:,} training digits": by_network(means.loc[size], percent, most=1) for size in sizes
+        f"Misread after {size:,} training digits": by_network(100 * (1 - means.loc[size]), "{:.2g}%".format)
+        for size in sizes
     }
 
 

@@ -315,7 +315,7 @@ def header(config: dict[str, Any], lines: list[dict[str, Any]], table: pd.DataFr
         "date": latest["date"],
         "device": config["device"],
         "device_name": latest["device_name"],
-        "seeds": sorted({point["seed"] for point in points if "seed" in point}),
+        "seeds": sorted({point.get("seed", 0) for point in points}),  # 0: what else is drawn has a fixed seed, too
         "versions": config["versions"],
         "commit": ", ".join(dict.fromkeys(line["commit"] for line in lines)),
         "weights": config["weights"],

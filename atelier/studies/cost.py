@@ -23,6 +23,12 @@ COSTS = {
     "latency_p50_ms": "One answer:<br>milliseconds",
     "multiply_adds": "One answer:<br>arithmetic",
 }
+RATES = {  # what a network gives for each cost: a unit, and how many of it are an accuracy of 1 for a cost of 1
+    "training_seconds": ("percentage points a second of training", 100),
+    "training_multiply_adds": ("percentage points per million million multiply-adds of training", 100e12),
+    "latency_p50_ms": ("right answers a second", 1_000),
+    "multiply_adds": ("right answers per thousand million multiply-adds", 1e9),
+}
 
 
 def points(quick: bool) -> list[Point]:
@@ -122,13 +128,15 @@ def findings(table: pd.DataFrame) -> Findings:
         )
     first = (
         f"To read one digit, the {MODELS[high.network].title} does {ratio:.3g} times the arithmetic of the "
-        f"{MODELS[low.network].title}, and reads {high.accuracy:.2%} right instead of {low.accuracy:.2%}."
+        f"{MODELS[low.network].title}, and reads {high.accuracy:.2%} right instead of {low.accuracy:.2%}: "
+        f"{rate(high, 'multiply_adds')} instead of {_number(low, 'multiply_adds')}."
     )
     comparable, device = trained_alike(table)
     low, high = _ends(comparable, "training_seconds")
     second = (
         f"On {device}, the {MODELS[high.network].title} trained {high.training_seconds:,.0f} s for "
-        f"{high.accuracy:.2%} and the {MODELS[low.network].title} {low.training_seconds:,.0f} s for {low.accuracy:.2%}."
+        f"{high.accuracy:.2%} and the {MODELS[low.network].title} {low.training_seconds:,.0f} s for "
+        f"{low.accuracy:.2%}: {rate(high, 'training_seconds')} instead of {_number(low, 'training_seconds')}."
     )
     if len(comparable) < 2:
         second = "No two of these networks were trained on the same device, so their seconds cannot be compared."
@@ -142,15 +150,25 @@ def trained_alike(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return table[table.training_device == device], device
 
 
+def rate(row: pd.Series, cost: str) -> str:
+    """What a network gives for a cost, in words."""
+    return f"{_number(row, cost)} {RATES[cost][0]}"
+
+
+def _number(row: pd.Series, cost: str) -> str:
+    return f"{RATES[cost][1] * row.accuracy / row[cost]:,.3g}"
+
+
 def _ends(table: pd.DataFrame, cost: str) -> tuple[pd.Series, pd.Series]:
     return table.iloc[table[cost].argmin()], table.iloc[table[cost].argmax()]
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Each cost as a multiple of the cheapest network's."""
+    """Each cost of a right answer as a multiple of the cheapest network's, and what one gets for it."""
     comparable, device = trained_alike(table)
     costs = table.set_index("network")[list(COSTS)]
     costs["training_seconds"] = comparable.set_index("network").training_seconds  # NaN for the others
+    costs = costs.div(table.set_index("network").accuracy, axis=0)
     multiples = costs / costs.min()
     dots = [
         Scatter(
@@ -159,9 +177,10 @@ def figure(table: pd.DataFrame) -> Figure:
             name=f"{MODELS[network].title} {accuracy:.2%}",
             mode="markers",
             marker={"color": MODELS[network].colour, "size": 16, "opacity": 0.85},
-            hovertemplate="%{fullData.name}: %{x:.3~g} times the cheapest<extra></extra>",
+            text=[rate(row, cost) for cost in COSTS],
+            hovertemplate="%{fullData.name}: %{text}<br>%{x:.3~g} times the cheapest<extra></extra>",
         )
-        for network, accuracy in zip(table.network, table.accuracy, strict=True)
+        for (_, row), network, accuracy in zip(table.iterrows(), table.network, table.accuracy, strict=True)
     ]
     subtitle = "Further right: costs more, times the cheapest"
     if len(comparable) < len(table):
@@ -184,6 +203,7 @@ STUDY = Study(
     title="Cost",
     question="To read one digit, how much more arithmetic does the costliest network do than the cheapest?",
     answers=ANSWERS_TO_CHOOSE,
+    method="Counted and timed for the shipped networks. What a backbone has learnt on letters before is not counted.",
     points=points,
     measure=measure,
     findings=findings,

@@ -175,8 +175,8 @@ def figure(table: pd.DataFrame) -> Figure:
     for row, title in ((1, "digits"), (3, "digits")):
         figure.update_xaxes(title_text=title, tickvals=list(range(1, MOST_DIGITS + 1)), row=row)
     figure.update_xaxes(title_text="overlap", type="category", row=2)
-    for row in (1, 2):
-        figure.update_yaxes(tickformat="~%", range=[0, 1.03], row=row)
+    figure.update_yaxes(tickformat="~%", row=1)
+    figure.update_yaxes(tickformat="~%", range=[0, 1.03], row=2)
     return figure.update_yaxes(rangemode="tozero", ticksuffix=" ms", row=3)
 
 
@@ -220,9 +220,10 @@ def speed(network: str, read: pd.DataFrame) -> Scatter:
 STUDY = Study(
     name="one_or_many",
     title="One digit or many",
-    question="A detector costs time. When does Faster R-CNN read numbers better than a CNN that is given one connected "
-    "piece of ink after the other?",
+    question="A detector costs time. When does Faster R-CNN read at least five more of a hundred numbers right than a "
+    "CNN that is given one connected piece of ink after the other?",
     answers=ANSWERS,
+    method="Both read the same 200 numbers of each kind (quick: 40): one to six digits, apart, touching, overlapping.",
     points=points,
     measure=measure,
     findings=findings,

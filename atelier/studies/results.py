@@ -8,6 +8,7 @@ Pages import this: no PyTorch here.
 
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -58,11 +59,14 @@ def local(name: str) -> Result:
     Raises:
         ResultError: if there are none, or they are damaged.
     """
-    title = _title(name)
+    problem = ResultError(f"“{_title(name)}” has not been measured on this machine yet.")
     for run in local_runs(name, runs.RUNS):
         if run.path(f"{name}.json").is_file():  # which is written last
-            return read(run.folder, name)
-    raise ResultError(f"“{title}” has not been measured on this machine yet.")
+            try:
+                return read(run.folder, name)
+            except ResultError as error:  # an older one may be whole
+                problem = error
+    raise problem
 
 
 def local_runs(name: str, folder: Path) -> list[Run]:
@@ -86,12 +90,21 @@ def read(folder: Path, name: str) -> Result:
         header = json.loads((folder / f"{name}.json").read_text())  # first: since then the table can only have grown
         text = (folder / f"{name}.csv").read_text()
         table = _table(text, header.get("columns", {}), header.get("rows", 0))
+        kinds = {"weights": dict, "versions": dict, "seeds": list}
+        if header["study"] != name or not all(isinstance(header.get(key, kind()), kind) for key, kind in kinds.items()):
+            raise ValueError("another study's")
     except FileNotFoundError as error:
         raise ResultError(f"The results of “{title}” lack the file {Path(error.filename).name}.") from None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         raise ResultError(f"The results of “{title}” are damaged or only half written: measure them again.") from None
     if table.empty:
         raise ResultError(f"The results of “{title}” are empty: nothing has been measured yet.")
+    try:
+        STUDIES[name].findings(table)
+        if not table.get("model", table["network"]).isin(MODELS).all():
+            raise ValueError("an unknown network")
+    except Exception:  # whatever else a file may hold: a network that nobody knows, no number where one must be
+        raise ResultError(f"The results of “{title}” hold what this version cannot read: measure them again.") from None
     return Result(table, header, read_predictions(folder / f"{name}.npz"))
 
 
@@ -100,7 +113,7 @@ def read_predictions(file: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, EOFError, BadZipFile):
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error):
         return {}
 
 

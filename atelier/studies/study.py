@@ -32,6 +32,7 @@ class Study:
     title: str
     question: str  # that a class answers before it sees the numbers
     answers: tuple[str, ...]  # to choose from
+    method: str  # how it is measured, in a sentence or two
     points: Callable[[bool], list[Point]]  # quick or whole -> what to measure, one after the other
     measure: Callable[[Point, str], Iterator[Row | None]]  # a point, on "cpu", "cuda" or "mps"; see below
     findings: Callable[[pd.DataFrame], Findings]

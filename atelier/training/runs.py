@@ -67,7 +67,8 @@ class Run:
 
     @classmethod
     def create(cls, runs: Path, config: dict[str, Any]) -> "Run":
-        """A new folder `<time>-<model>-<four random letters>`, so that ids sort by age and never meet."""
+        """A new folder `<time>-<model>-<four random letters>`, so that ids sort by age, to the second, and never
+        meet."""
         Path(runs).mkdir(parents=True, exist_ok=True)
         while True:
             run = cls(Path(runs) / f"{time.strftime('%Y%m%d-%H%M%S')}-{config['model']}-{secrets.token_hex(2)}")

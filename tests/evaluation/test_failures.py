@@ -61,7 +61,10 @@ def test_what_was_said_of_some_digits_as_a_table(said):
     [
         {"b_guess": np.array([0, 7], np.uint8)},
         {"b_guess": np.full(6, 10, np.uint8)},
+        {"b_guess": np.full(6, -1)},
+        {"b_guess": np.full(6, "7")},
         {"b_confidence": np.full(6, np.nan, np.float16)},
+        {"b_confidence": np.full(6, "sure")},
     ],
 )
 def test_a_network_whose_answers_are_damaged_is_left_out(damage):

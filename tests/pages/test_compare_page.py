@@ -34,6 +34,7 @@ STUDY = Study(
     title="Hunger",
     question="Who needs more digits?",
     answers=("The CNN does worse", "The ViT does better"),
+    method="Both learn from 100 digits.",
     points=lambda quick: [{"network": name, "size": size} for name in MODELS for size in (100, 200)[: 2 - quick]],
     measure=lambda point, device: iter(()),
     findings=findings,
@@ -167,14 +168,18 @@ def test_the_best_of_each_column_is_marked_and_speed_only_on_the_same_device():
             "accuracy": [0.99, 0.98, 0.995],
             "parameters": [5, 3, 4],
             "latency_p50_ms": [2.0, 1.0, 0.5],
+            "training_seconds": [5.0, 70.0, 80.0],
             "where": ["Shipped", "Shipped", "here"],
+            "training_device": ["NVIDIA H100", "2 CPU cores", "2 CPU cores"],
         }
     )
-    marked = {column: [bool(css) for css in compare_board.marks(rows, column)] for column in rows if column != "where"}
+    numbers = rows.select_dtypes("number")
+    marked = {column: [bool(css) for css in compare_board.marks(rows, column)] for column in numbers}
     assert marked == {
         "accuracy": [False, False, True],
         "parameters": [False, True, False],
         "latency_p50_ms": [False, True, False],  # the third was measured alone
+        "training_seconds": [False, True, False],  # the first was trained alone
     }
 
 
@@ -291,6 +296,7 @@ def expect(studies, answer: int):
 
 def test_a_prediction_comes_before_the_numbers(studies):
     assert STUDY.question in written(studies.subheader)
+    assert STUDY.method in written(studies.markdown)
     assert not studies.dataframe
     assert "is best" not in written(studies.markdown)
     expect(studies, 0)

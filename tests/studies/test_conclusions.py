@@ -46,8 +46,8 @@ def test_data_hunger_is_told_at_both_ends():
     rows = [("cnn", 100, 0.8), ("cnn", 100, 0.6), ("vit", 100, 0.4), ("cnn", 900, 0.9), ("vit", 900, 0.8)]
     rows += [("cnn", 10_000, 0.98), ("vit", 10_000, 0.97), ("vgg16", 10_000, 0.5)]
     assert told(few_and_many(pd.DataFrame(rows, columns=["network", "size", "accuracy"]))) == {
-        "Read right after 100 training digits": [("CNN", "70.0%", 0.7), ("ViT", "40.0%", 0.4)],
-        "Read right after 10,000 training digits": [("CNN", "98.0%", 0.98), ("ViT", "97.0%", 0.97)],
+        "Misread after 100 training digits": [("CNN", "30%", 0.5), ("ViT", "60%", 1)],
+        "Misread after 10,000 training digits": [("CNN", "2%", 0.667), ("ViT", "3%", 1)],
     }
 
 

@@ -34,6 +34,7 @@ TINY = Study(
     title="Tiny",
     question="Is it small?",
     answers=("yes", "no"),
+    method="By looking.",
     points=lambda quick: [{"network": n, "size": s, "seed": 0} for n in NETWORKS for s in ((1,) if quick else (1, 2))],
     measure=measure,
     findings=lambda table: Findings(0, (f"{len(table)} rows.", "That is all.")),

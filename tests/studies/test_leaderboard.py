@@ -69,13 +69,12 @@ def test_weights_and_work_are_those_calculated_by_hand(row):
 def test_the_sentences_follow_the_numbers():
     assert STUDY.findings(table(cnn=37, vgg16=60)).sentences == (
         "The CNN misreads the fewest test digits: 37 of 10,000.",
-        "The VGG16 has 2 times as many weights and misreads 60; their 95% intervals do not overlap.",
+        "The VGG16 has 2 times as many weights and misreads 60.",
     )
     swapped = STUDY.findings(table(cnn=60, vgg16=37))
     assert STUDY.answers[swapped.right] == "VGG16"
     assert swapped.sentences[0] == "The VGG16 misreads the fewest test digits: 37 of 10,000."
     assert swapped.sentences[1] == "It is also the largest here, with 2,000 weights."
-    assert "may be chance" in STUDY.findings(table(cnn=50, vgg16=60)).sentences[1]
 
 
 @pytest.mark.parametrize("names", [("vit",), ("alexnet", "cnn"), tuple(MODELS)])

@@ -95,7 +95,7 @@ def test_swapped_numbers_reverse_the_sentences():
     )
     assert swapped.sentences[0].startswith("The ViT copes best")
     assert "most harm does inversion (17.5% read right on average), least shift (77.5%)" in found.sentences[1]
-    assert "Of the pen strokes, 96.0% to 98.0% are read right" in found.sentences[1]
+    assert "Of the digits written with a pen, 96.0% to 98.0% are read right" in found.sentences[1]
     other = STUDY.findings(TABLE.replace({"corruption": {"shift": "inversion", "inversion": "shift"}}))
     assert "most harm does shift" in other.sentences[1]
 
