@@ -6,9 +6,12 @@
     cnn = atelier.load("cnn")
     cnn.predict(images[:10])
 
-Importing this takes no time; PyTorch is imported when the first network is loaded.
+Importing this takes no time; PyTorch is imported when the first network is loaded. `atelier.explain`, `atelier.export`
+and `atelier.studies` are imported when they are first used.
 """
 
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from atelier import data
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
     from atelier.classifier import Classifier
 
 __all__ = ["MODELS", "data", "load"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in ("explain", "export", "studies"):
+        return import_module(f"atelier.{name}")
+    raise AttributeError(f"module 'atelier' has no attribute {name!r}")
 
 
 def load(source: str, device: str = "auto") -> "Classifier":

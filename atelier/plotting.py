@@ -124,6 +124,25 @@ def bar(title: str, **ticks: Any) -> dict[str, Any]:
     return place | {"title": {"text": title, "side": "top"}} | ticks
 
 
+def with_legend(over: Heatmap, *colours: str) -> list[Heatmap]:
+    """A heatmap that fades out over black pictures, and its legend: these colours, evenly spaced.
+
+    The legend is that of another trace, far outside: its own would fade to white on a light page.
+    """
+    steps = np.linspace(0, 1, len(colours))
+    legend = Heatmap(  # of one number: a trace without any has no legend
+        z=[[0]],
+        x0=-1e4,
+        y0=-1e4,
+        zmin=over.zmin,
+        zmax=over.zmax,
+        colorscale=[[step, colour] for step, colour in zip(steps, colours, strict=True)],
+        colorbar=over.colorbar,
+        hoverinfo="skip",
+    )
+    return [over.update(showscale=False), legend]
+
+
 def png(pixels: np.ndarray) -> str:
     """`uint8[H, W]`, or with 3 or 4 channels, as a data URI: far smaller than the numbers."""
     buffer = io.BytesIO()

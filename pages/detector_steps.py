@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from PIL import Image
-from streamlit_drawable_canvas import boxes_to_drawing, st_canvas
+from streamlit_drawable_canvas import st_canvas
 
+from atelier.data import drawing
+from atelier.data.scenes import Scene
 from atelier.explain import detector_figures as figures
 from pages import looking
 from pages.live import live_figure, live_picture
@@ -23,6 +25,7 @@ SCORE, OVERLAP = 0.5, 0.3  # where the last step's sliders begin: what the detec
 PANELS = 420  # pixels: narrower figures go below each other
 CANVAS = 760, 300  # pixels, the most that the canvas for true boxes takes
 SHORTEST = 6  # pixels of the canvas: who draws a smaller box has only clicked
+LINE = 3  # pixels of the pen that draws true boxes
 STYLE = """<style>
 @media (max-width: 1040px) { .st-key-inside_true_boxes { zoom: 0.75; } }
 @media (max-width: 700px) { .st-key-inside_true_boxes { zoom: 0.4; } }
@@ -35,7 +38,7 @@ class Looked(NamedTuple):
     """What a step shows."""
 
     picture: np.ndarray  # uint8[H, W], the scene
-    true: np.ndarray | None  # float32[T, 4], its true boxes, if they are known
+    known: Scene | None  # what is in it, if that is known
     walk: "Walk"
 
 
@@ -63,7 +66,7 @@ def place(walk: "Walk") -> tuple[int, int]:
 def at_place(walk: "Walk") -> Callable[[dict[str, Any]], None]:
     def clicked(point: dict[str, Any]) -> None:
         (row, column), (rows, columns) = point["point"], walk.objectness.shape[:2]
-        state.inside_place = row / rows, column / columns
+        state.inside_place = (row + 0.5) / rows, (column + 0.5) / columns
 
     return clicked
 
@@ -101,7 +104,7 @@ def see_anchors(looked: Looked) -> None:
     with scores:
         drawn = figures.anchor_scores(walk, row, column)
         live_figure(drawn, "inside_anchor_scores", 380, "How sure each anchor is to hold some digit")
-    numbers("anchors", anchors=walk.anchors, shifted=walk.shifted)
+    numbers("anchors", anchors=walk.anchors, shifted=walk.shifted, objectness=walk.objectness)
 
 
 def see_objectness(looked: Looked) -> None:
@@ -172,7 +175,7 @@ def see_final(looked: Looked) -> None:
         help_text = "Only boxes of the same digit drop each other, so one drawn digit may be read twice."
         st.toggle("torchvision's rule", key="inside_each_class", help=help_text, **kept)
     decision = decided(looked.walk)
-    modes = [mode for mode in TRUTHS if mode != "told" or looked.true is not None]
+    modes = [mode for mode in TRUTHS if mode != "told" or looked.known]
     truth = st.segmented_control(
         "Where are the digits really?",
         modes,
@@ -182,7 +185,11 @@ def see_final(looked: Looked) -> None:
         key="inside_truth",
         persist_state="session",
     )
-    true = draw_true_boxes(looked.picture) if truth == "drawn" else looked.true if truth == "told" else None
+    true, labels = None, None
+    if truth == "drawn":
+        true = draw_true_boxes(looked.picture)
+    elif truth == "told":
+        true, labels = looked.known.boxes, looked.known.labels
     drawn = figures.final(looked.picture, decision, np.zeros((0, 4)) if true is None else true)
     live_picture(
         drawn, "inside_final", f"The scene with the boxes found: {decision.found.reading or 'none'}", lowest=200
@@ -193,30 +200,33 @@ def see_final(looked: Looked) -> None:
         + (" Dashed, in blue: where the digits really are." if true is not None and len(true) else "")
     )
     if true is not None and len(true):
-        how_good(true, decision)
+        how_good(true, labels, decision)
     found = decision.found
     numbers("boxes", boxes=found.boxes, labels=found.labels, scores=found.scores, probabilities=found.probabilities)
 
 
 def draw_true_boxes(picture: np.ndarray) -> np.ndarray:
-    """The boxes `float32[T, 4]` that the student draws; each scene keeps its own while the session lasts."""
+    """The boxes `float32[T, 4]` that the student draws; each scene keeps its own while the session lasts.
+
+    They are drawn as lines, for the canvas draws rectangles with a mouse only, and many a student has a finger.
+    """
     height, width = picture.shape
     zoom = min(CANVAS[0] / width, CANVAS[1] / height)
     name = sha256(picture.tobytes() + bytes(str(picture.shape), "ascii")).hexdigest()
     kept = state.setdefault("inside_true_boxes", {})
     canvas = state.get("inside_true_canvas", {})
     if canvas.get("scene") != name or canvas["key"] not in state:  # begin with what was drawn before
-        start = boxes_to_drawing(kept.get(name, []), stroke_color="#56B4E9", stroke_width=3)
+        start = drawing.from_polylines(kept.get(name, []), LINE)
+        for line in start["objects"]:
+            line["stroke"] = figures.TRUE
         canvas = state.inside_true_canvas = {"scene": name, "key": f"inside_true_{uuid4().hex}", "start": start}
-    st.markdown("Draw a box tightly around each digit: press at one corner, drag to the other.")
+    st.markdown("Draw a line around each digit, or across it from corner to corner: its box is as large as the line.")
     st.space("xsmall")  # room for the canvas's own toolbar
     st.html(STYLE)
     with st.container(key="inside_true_boxes"):
         drawn = st_canvas(
-            drawing_mode="labeled_rect",
-            fill_color="rgba(0, 0, 0, 0)",
-            stroke_color="#56B4E9",
-            stroke_width=3,
+            stroke_color=figures.TRUE,
+            stroke_width=LINE,
             background_image=Image.fromarray(picture),
             width=round(zoom * width),
             height=round(zoom * height),
@@ -224,22 +234,24 @@ def draw_true_boxes(picture: np.ndarray) -> np.ndarray:
             key=canvas["key"],
         )
     if drawn.json_data is not None:
-        kept[name] = [box for box in drawn.boxes if min(box["width"], box["height"]) >= SHORTEST]
-    boxes = [
-        (box["left"], box["top"], box["left"] + box["width"], box["top"] + box["height"]) for box in kept.get(name, [])
-    ]
+        kept[name] = drawing.to_polylines(drawn.json_data)
+    lines = [np.array(line) for line in kept.get(name, [])]
+    boxes = [(*line.min(0), *line.max(0)) for line in lines if np.ptp(line, axis=0).min() >= SHORTEST]
     return np.array(boxes, np.float32).reshape(-1, 4) / zoom
 
 
-def how_good(true: np.ndarray, decision: "Decision") -> None:
-    """Intersection over union, precision and recall of the boxes found."""
+def how_good(true: np.ndarray, labels: np.ndarray | None, decision: "Decision") -> None:
+    """Intersection over union, precision and recall of the boxes found; if the labels of the true boxes are known, a
+    box has to have the right one."""
     from atelier.explain import proposals
 
     found = decision.found
     kept = {"width": 260, "persist_state": "session"}
-    help_text = "A box is right if it shares at least this much with a true one (intersection over union)."
+    help_text = "A box is right if it shares at least this much with a true one (intersection over union)"
+    help_text += "." if labels is None else " and names its digit."
     demand = st.slider("IoU that counts as found", 0.05, 0.95, 0.5, 0.05, key="inside_demand", help=help_text, **kept)
-    reading = proposals.read_true_boxes(true, found.boxes, demand)
+    alike = None if labels is None else labels[:, None] == found.labels
+    reading = proposals.read_true_boxes(true, found.boxes, demand, alike)
     right = int((reading.found_by >= 0).sum())
     with st.container(horizontal=True, key="inside_how_good"):
         told = {"Precision": (reading.precision, len(found.labels)), "Recall": (reading.recall, len(true))}
@@ -263,7 +275,8 @@ def how_good(true: np.ndarray, decision: "Decision") -> None:
     st.dataframe(table, hide_index=True, column_config={"best IoU": form})
     st.markdown(
         "**IoU**: what two boxes share, divided by what they cover together. **Precision**: of the boxes found, how "
-        "many are right. **Recall**: of the digits that are there, how many were found."
+        "many are right. **Recall**: of the digits that are there, how many were found. "
+        + ("Only the place counts here." if labels is None else "Place and digit have to be right.")
     )
     looking.download("IoU (CSV)", lambda: pd.DataFrame(reading.iou).to_csv(), "iou.csv")
 
@@ -273,7 +286,7 @@ def how_good(true: np.ndarray, decision: "Decision") -> None:
 STEPS: dict[str, tuple[str, str, Callable[[Looked], None]]] = {
     "Picture": (
         "What does the detector get?",
-        "The scene in grey, scaled so that its shorter side has 112 pixels: the brighter, the more ink.",
+        "The scene in grey, its shorter side 112 pixels long: the brighter, the more ink.",
         see_picture,
     ),
     "Features": (

@@ -17,6 +17,13 @@ VIEWS = {
     "Vision Transformer": inside_vit.show,
     "Faster R-CNN": inside_detector.show,
 }
+METHODS = {  # how evidence is found
+    "HiResCAM": "where the maps of a deep layer speak for the answer.",
+    "integrated gradients": "which pixels add to the answer's score.",
+    "gradient rollout": "from which patches attention brings what speaks for the answer.",
+    "its proposals": "where boxes lie that look like the answer.",
+    "its proposals: none": "it found no place for a box.",
+}
 UNSURE = 0.5  # who is less sure has not recognised the digit
 STYLE = """<style>
 .scale { display: flex; align-items: center; gap: 0.4rem; font-size: 0.85rem; margin-top: 0.3rem; }
@@ -27,13 +34,18 @@ shared.through_app()
 cards.style()
 
 
-@st.cache_data(max_entries=500, show_spinner=False)
-def evidence(_classifier: "Classifier", identity: str, digit: np.ndarray, target: int) -> tuple[np.ndarray, str, str]:
-    """A network's evidence `float32[28, 28]`, as an image's address too, and how it was found."""
+@st.cache_data(max_entries=100, show_spinner=False)
+def evidence(
+    _networks: list["Classifier"], identities: list[str], digit: np.ndarray, targets: list[int]
+) -> list[tuple[np.ndarray, str, str]]:
+    """Each network's evidence for its target `float32[28, 28]`, as an image's address too, and how it was found."""
     from atelier.explain.evidence import evidence, picture
 
-    seen = evidence(_classifier, digit, target)
-    return seen.heat, plotting.png(picture(digit, seen, _classifier.spec.colour)), seen.method
+    def seek(network: "Classifier", target: int) -> tuple[np.ndarray, str, str]:
+        seen = evidence(network, digit, target)
+        return seen.heat, plotting.png(picture(digit, seen, network.spec.colour)), seen.method
+
+    return looking.side_by_side(seek, _networks, targets)
 
 
 def summary(answers: list[shared.Answer], truth: int | None) -> str:
@@ -53,26 +65,30 @@ digit, truth = digit_choice.choose()
 if digit is None:
     st.stop()
 
-answers, heats = [shared.ask(spec, digit) for spec in MODELS.values()], {}
+answers = [looking.ask(spec, digit) for spec in MODELS.values()]
 st.subheader("Why did each of them answer so?")
-if told := summary(answers, truth):
-    st.markdown(f"**{told}**")
+with st.container():  # one element, empty or not: what follows keeps its place when a network arrives
+    if told := summary(answers, truth):
+        st.markdown(f"**{told}**")
 st.markdown(
     "Colour marks where each network found what speaks for **its own answer**: the stronger the colour, the more, in "
     "percent of its strongest place."
 )
 st.html(STYLE)
+given, found = {answer.spec.name: answer.digit for answer in answers if answer.digit is not None}, {}
+if given:
+    networks, identities = [shared.load(name).result() for name in given], [looking.identity(name) for name in given]
+    found = dict(zip(given, evidence(networks, identities, digit, list(given.values())), strict=True))
 with st.grid("auto", min_column_width=165):
     for answer in answers:
         name, colour = answer.spec.name, answer.spec.colour
         with st.container(border=True, height="stretch"):
             st.html(cards.head(answer.spec) + cards.run(answer.spec))
             with st.container(key=f"evidence_{name}"):
-                if answer.digit is None:
+                if name not in found:
                     looking.network(name)  # says why
                     continue
-                classifier, identity = shared.load(name).result(), looking.identity(name)
-                heats[name], source, method = evidence(classifier, identity, digit, answer.digit)
+                _, source, method = found[name]
                 told = f"What in the digit spoke for {answer.digit}, to {answer.spec.title}"
                 st.html(
                     f'<img class="seen" alt="{told}" src="{source}">'
@@ -82,9 +98,12 @@ with st.grid("auto", min_column_width=165):
                 )
     with st.container(border=True, height="stretch", key="inside_digit"):
         st.html(cards.picture(digit))
-for name in heats:
-    if differences := looking.differences(name):
+with st.container():
+    for differences in filter(None, map(looking.differences, found)):
         st.caption(differences)
+    if methods := dict.fromkeys(method for *_, method in found.values()):
+        st.caption(" ".join(f"**By {method}**: {METHODS[method]}" for method in methods))
+heats = {name: heat for name, (heat, *_) in found.items()}
 looking.download("The five maps (NPZ)", lambda: looking.npz(digit=digit, **heats), "evidence.npz")
 
 view = st.segmented_control(

@@ -41,7 +41,8 @@ def show() -> None:
     st.html(STYLE + diagram(architecture.boxes(table), MODELS[name].colour))
     st.markdown(
         f"**{table.parameters.sum():,}** parameters · **{table.mult_adds.sum():,}** multiply-adds and "
-        f"**{table.milliseconds.sum():.1f} ms** for one digit, measured here."
+        f"**{table.milliseconds.sum():.1f} ms** for one digit, a drawn 1, measured here."
+        + (" Shapes from the region proposals on begin with how many there are for it." * (name == "faster_rcnn"))
     )
     shown = table.drop(columns=["part", "part_output"]).assign(
         layer=table.layer.replace("", "the network itself"), output=table.output.map(_shape)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from atelier.classifier import Classifier
     from atelier.explain.perturbations import Flip
 
-EPSILONS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 18, 25]) / 100  # steps whose effect is drawn: most happens early
+EPSILONS = np.array([0, 1, 2, 4, 6, 10, 16, 25]) / 100  # steps whose effect is drawn: most happens early
 SLIDERS = {  # what can be done to the digit: label, range, step, format
-    "right": ("Shift to the right, pixels", -14.0, 14.0, 0.5, "%.1f"),
-    "down": ("Shift down, pixels", -14.0, 14.0, 0.5, "%.1f"),
+    "right": ("Shift to the right, pixels", -14.0, 14.0, 1.0, "%.0f"),
+    "down": ("Shift down, pixels", -14.0, 14.0, 1.0, "%.0f"),
     "rotation": ("Rotation clockwise, degrees", -180.0, 180.0, 5.0, "%.0f"),
     "thickness": ("Thickness on each side, pixels", -4.0, 4.0, 0.25, "%.2f"),
     "noise": ("Noise, share of full brightness", 0.0, 1.0, 0.05, "%.2f"),
@@ -73,7 +73,7 @@ def sliders(digit: np.ndarray) -> None:
 
 
 def asked(digit: np.ndarray) -> dict[str, shared.Answer]:
-    return {name: shared.ask(spec, digit) for name, spec in MODELS.items()}
+    return {name: looking.ask(spec, digit) for name, spec in MODELS.items()}
 
 
 def as_it_was() -> None:
@@ -164,27 +164,38 @@ def against(digit: np.ndarray) -> None:
         "network less sure. From top to bottom: the digit, the step, the result.",
     )
     epsilon = st.slider("ε, share of full brightness", 0.0, 0.25, 0.05, 0.01, key="inside_epsilon")
-    networks = looking.loaded()
-    attacks = {name: attack(network, looking.identity(name), digit) for name, network in networks.items()}
-    signs, before, curves = zip(*attacks.values(), strict=True)
+    loaded = looking.loaded()
+    names, networks, identities = list(loaded), list(loaded.values()), [looking.identity(name) for name in loaded]
+    signs = gradient_signs(networks, identities, digit)
     results = [step(digit, sign, epsilon) for sign in signs]
-    after = [network.predict_proba(result[None])[0] for network, result in zip(networks.values(), results, strict=True)]
+    before = np.array([looking.ask(MODELS[name], digit).probabilities for name in names])
+    after = looking.side_by_side(lambda network, result: network.predict_proba(result[None])[0], networks, results)
     with st.grid("auto", min_column_width=looking.WIDE):
-        figure = all_figures.steps(list(networks), digit, signs, results, before, after)
+        figure = all_figures.steps(names, digit, signs, results, before, after)
         alt = "For each network the digit, the step against it and the result"
         live_picture(figure, "inside_step", alt, tallest=looking.TALLEST)
-        figure = all_figures.certainty(list(networks), EPSILONS, np.array(curves), np.argmax(before, axis=1))
+        sure = certainties(networks, identities, digit)
+        figure = all_figures.certainty(names, EPSILONS, sure, before.argmax(axis=1))
         live_figure(figure, "inside_certainty", 480, "How sure each network stays as ε grows")
-    arrays = {"networks": list(networks), "signs": signs, "results": results, "epsilons": EPSILONS, "sure": curves}
+    arrays = {"networks": names, "signs": signs, "epsilon": epsilon, "results": results, "before": before}
+    arrays |= {"after": after, "epsilons": EPSILONS, "sure": sure}
     looking.download("Steps (NPZ)", lambda: looking.npz(digit=digit, **arrays), "steps.npz")
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
-def attack(_classifier: "Classifier", identity: str, digit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sign of a network's gradient, its probabilities without a step, and that of its first answer after steps of
-    EPSILONS."""
-    from atelier.explain.perturbations import gradient_sign, step
+def gradient_signs(_networks: list["Classifier"], identities: list[str], digit: np.ndarray) -> list[np.ndarray]:
+    from atelier.explain.perturbations import gradient_sign
 
-    sign = gradient_sign(_classifier, digit)
-    probabilities = _classifier.predict_proba(np.array([step(digit, sign, epsilon) for epsilon in EPSILONS]))
-    return sign, probabilities[0], probabilities[:, probabilities[0].argmax()]
+    return looking.side_by_side(lambda network: gradient_sign(network, digit), _networks)
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def certainties(_networks: list["Classifier"], identities: list[str], digit: np.ndarray) -> np.ndarray:
+    """For R networks the probability of the first answer after steps of EPSILONS: `float32[R, E]`."""
+    from atelier.explain.perturbations import step
+
+    def certainty(network: "Classifier", sign: np.ndarray) -> np.ndarray:
+        probabilities = network.predict_proba(np.array([step(digit, sign, epsilon) for epsilon in EPSILONS]))
+        return probabilities[:, probabilities[0].argmax()]
+
+    return np.array(looking.side_by_side(certainty, _networks, gradient_signs(_networks, identities, digit)))

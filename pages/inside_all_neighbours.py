@@ -1,6 +1,5 @@
 """Look inside, all five: which training digits each network finds most like the one at hand."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +67,4 @@ def near_to(
         indices, distances, place = neighbours.find(network).nearest(network, digit, NEAREST)
         return indices, distances, place[:2]
 
-    with ThreadPoolExecutor() as pool:  # a network a core
-        found = pool.map(near, _networks)
-    return tuple(map(np.array, zip(*found, strict=True)))
+    return tuple(map(np.array, zip(*looking.side_by_side(near, _networks), strict=True)))

@@ -24,11 +24,11 @@ ROLLOUT = "rollout"  # stands in for them where there is none: the Vision Transf
 READINGS = {
     GRAD_CAM: "The stronger the colour, the more the layer's maps speak for the class there; each map as a whole.",
     HIRES_CAM: "The stronger the colour, the more the layer's maps speak for the class there; each place by itself.",
-    INTEGRATED: "Each pixel's share of the class's score: orange speaks for it, blue against it.",
+    INTEGRATED: "What each pixel adds to the class's score, from a black picture on: orange for it, blue against it.",
     OCCLUSION: "A black square hides part of the digit. Orange: without this part the class is less probable; blue: "
     "more.",
 }
-UNITS = {INTEGRATED: "share of the score", OCCLUSION: "probability lost"}
+UNITS = {INTEGRATED: "added to the score (logit)", OCCLUSION: "probability lost"}
 WARM = "#FF8A1F"
 
 
@@ -118,30 +118,33 @@ def for_two(
 
 
 def side_by_side(digit: np.ndarray, target: int, method: str, known: dict[str, Found]) -> dict[str, np.ndarray]:
-    """What speaks for a class to each network that is loaded, as shares of the strongest number; some is known
-    already."""
+    """What speaks for a class to each network that is loaded; some is known already. All have one scale: where their
+    units differ, each is a share of its strongest number."""
     found = known | {
         name: speaks(name, digit, (target,), method)
         for name in COMPARED
         if name not in known and looking.network(name) is not None
     }
     found = {name: found[name] for name in COMPARED if name in found}
-    shares = {name: of.heats[0] / (np.abs(of.heats[0]).max() or 1) for name, of in found.items()}
+    heats = {name: of.heats[0] for name, of in found.items()}
+    relative = method != OCCLUSION  # probabilities can be compared; logits and what layers make of them cannot
+    if relative:
+        heats = {name: heat / (np.abs(heat).max() or 1) for name, heat in heats.items()}
     titles = [
         f"<b>{MODELS[name].title}</b>" + (f"<br>{of.method}" if of.method != method else "")
         for name, of in found.items()
     ]
     figure = conv_figures.evidence(
         digit,
-        np.stack(list(shares.values())),
+        np.stack(list(heats.values())),
         titles,
         "Do they look at the same strokes?",
-        f"Why a {target} · each relative to its strongest",
-        "share of the strongest",
+        f"Why a {target} · " + ("each relative to its strongest" if relative else "all on one scale"),
+        "share of the strongest" if relative else UNITS[method],
         WARM if method in LAYERED else None,
     )
     live_picture(figure, "inside_conv_compared", f"What speaks for {target}, to each network")
-    return shares
+    return heats
 
 
 # Asking a network ----------------------------------------------------------------------------------------------------

@@ -25,14 +25,14 @@ state = st.session_state
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`; scenes of several digits are the detector's own."""
     st.header("How does a detector find digits?")
-    picture, true = choose_scene(digit)
+    picture, known = choose_scene(digit)
     if picture is None:
         return
     detector = looking.network("faster_rcnn")
     if detector is not None:
         walk = walked(detector, looking.identity("faster_rcnn"), picture)
         if len(walk.proposals):
-            steps(Looked(picture, true, walk))
+            steps(Looked(picture, known, walk))
         else:
             st.info("The first stage proposes no box in this scene. Try another scene, or another run.")
     without_boxes(picture, detector)
@@ -41,8 +41,8 @@ def show(digit: np.ndarray) -> None:
 # The scene -----------------------------------------------------------------------------------------------------------
 
 
-def choose_scene(digit: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The scene and, if they are known, its true boxes; None, once the page has said why."""
+def choose_scene(digit: np.ndarray) -> tuple[np.ndarray | None, scenes.Scene | None]:
+    """The picture, and what is in it, if that is known; None, once the page has said why."""
     try:
         if "inside_scene" not in state:
             state.inside_scene = scenes.random_scene("test", np.random.default_rng(FIRST_SCENE))
@@ -60,9 +60,11 @@ def choose_scene(digit: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | Non
         if source == "test":
             st.button("Another test scene", icon=":material/casino:", on_click=another_scene)
     if source == "test":
-        return state.inside_scene.picture, state.inside_scene.boxes
+        return state.inside_scene.picture, state.inside_scene
     if source == "digit":
-        return digit, None
+        from atelier.explain.proposals import as_scene
+
+        return as_scene(digit), None
     scene.canvas.keep(arriving=state.get("scene_canvas_id") not in state)
     st.space("xsmall")  # room for the canvas's own toolbar
     scene.canvas.show()
@@ -163,10 +165,11 @@ def read_whole(_reader: "Classifier", identity: str, picture: np.ndarray) -> tup
     """The probabilities `float32[10]` of a whole scene taken for one digit, and how many milliseconds that takes."""
     from atelier.explain.proposals import timed
 
-    digit = drawing.normalise(picture)
-    digits = np.zeros((1, 28, 28), np.uint8) if digit is None else digit[None]
-    probabilities, time = timed(lambda: _reader.predict_proba(digits))
-    return probabilities[0], time
+    def read() -> np.ndarray:
+        digit = drawing.normalise(picture)
+        return _reader.predict_proba(np.zeros((1, 28, 28), np.uint8) if digit is None else digit[None])[0]
+
+    return timed(read)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

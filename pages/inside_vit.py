@@ -71,7 +71,7 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
         "Station 3: each place has numbers of its own, which are added to its patch; one small map for each place, "
         "bright where it finds others alike. The class token is a token without a picture: the answer is read from it."
     )
-    numbers = {**vars(passage), "position_similarity": similarity}
+    numbers = {**vars(passage), "position_similarity": similarity, "collected": collected}
     looking.download("All six stations (NPZ)", lambda: looking.npz(**numbers), "vit_stations.npz")
 
 

@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -12,6 +14,7 @@ import numpy as np
 import streamlit as st
 
 from atelier import MODELS
+from atelier.zoo import ModelSpec
 from pages import shared
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ WIDE = 460  # pixels: narrower figures go below each other
 TALLEST = 1100  # pixels of a sheet of small pictures, beside which others stand
 NOT_SEEN = ("dropout", "fingerprint")  # settings that change nothing of what a network looks like inside
 
+Seen = TypeVar("Seen")
+
+_cores = ThreadPoolExecutor(os.cpu_count())
 _identities: WeakKeyDictionary["Classifier", str] = WeakKeyDictionary()
 
 
@@ -40,6 +46,25 @@ def loaded() -> dict[str, "Classifier"]:
     """The networks that can be asked by now; the page says of the others why not."""
     promises = {name: shared.load(name) for name in MODELS}
     return {name: promise.result() for name, promise in promises.items() if promise.done() and not promise.exception()}
+
+
+def ask(spec: ModelSpec, digit: np.ndarray) -> shared.Answer:
+    """As `shared.ask`, but once for each digit."""
+    promise = shared.load(spec.name)
+    if promise.done() and not promise.exception():
+        return _asked(spec.name, identity(spec.name), digit)
+    return shared.ask(spec, digit)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _asked(name: str, identity: str, digit: np.ndarray) -> shared.Answer:
+    return shared.ask(MODELS[name], digit)
+
+
+def side_by_side(look: Callable[..., Seen], *of_each: Iterable) -> list[Seen]:
+    """What `look` sees with each network, on as many cores as there are: one after the other for all visitors and
+    sections of the page, which else would only take the cores from each other."""
+    return list(_cores.map(look, *of_each))
 
 
 def choose_network(label: str, key: str, names: Iterable[str] = MODELS) -> str:

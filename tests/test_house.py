@@ -33,3 +33,8 @@ def test_pages_do_not_import_pytorch(file):
 def test_importing_the_package_does_not_import_pytorch():
     code = "import atelier, sys; atelier.data.drawing; atelier.MODELS['cnn'].presets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_all_can_be_reached_from_the_package():
+    code = "import atelier; atelier.explain.gradcam.grad_cam; atelier.export.export; atelier.studies.STUDIES"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

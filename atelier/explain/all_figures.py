@@ -132,7 +132,7 @@ def nearest(networks: Sequence[str], pictures: np.ndarray, labels: np.ndarray, d
         networks: names in MODELS, R of them, a row each.
         pictures: `uint8[R, K, 28, 28]`.
         labels: `int64[R, K]`, their true digits.
-        distances: `float32[R, K]`, in the network's own features.
+        distances: `float32[R, K]`, between their features.
     """
     return grid(
         pictures,

@@ -203,17 +203,14 @@ def evidence(
         zmin=-most if signed else 0,
         zmax=most,
         colorscale=_for_and_against() if signed else plotting.fading(colour, 0, 0.9),
-        showscale=False,
+        colorbar=plotting.bar(unit),
     )
-    look = [[0, AGAINST], [0.5, plotting.ZERO], [1, FOR]] if signed else [[0, plotting.ZERO], [1, colour]]
-    legend = {"zmin": overlay.zmin, "zmax": most, "colorscale": look, "colorbar": plotting.bar(unit)}
+    look = (AGAINST, plotting.ZERO, FOR) if signed else (plotting.ZERO, colour)
     pictures = plotting.tiled(np.stack([picture] * count), count, 0, right=GAP, below=0)
     figure = plotting.pictures(
         [
             Image(source=plotting.png(pictures), x0=0.5, y0=0.5, hoverinfo="skip"),
-            overlay,
-            # The pictures have a ground of black, the page has not: so the legend is another trace's, without a place.
-            Heatmap(z=[[None]], hoverinfo="skip", **legend),
+            *plotting.with_legend(overlay, *look),
             _text(np.arange(count) * width + SIDE / 2, [-1] * count, titles, "top center"),
         ],
         title,

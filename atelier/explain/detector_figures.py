@@ -121,9 +121,10 @@ def anchor_scores(walk: "Walk", row: int, column: int) -> Figure:
 
 def objectness(walk: "Walk") -> Figure:
     """Where the first stage sees some digit: at each place the surest of its anchors."""
+    shown = _places(walk, walk.objectness.max(-1), "%{z:.1%} some digit", FAINT, colorbar=_percent("some digit here"))
     return _over(
         walk.picture,
-        [_places(walk, walk.objectness.max(-1), "%{z:.1%} some digit", FAINT, colorbar=_percent("some digit here"))],
+        plotting.with_legend(shown, plotting.ZERO, KEPT),
         "The surest anchor at each place",
         f"{walk.objectness[..., 0].size:,} places, {walk.objectness.size:,} anchors",
     )
@@ -312,7 +313,8 @@ def sliding(picture: np.ndarray, slide: "Slide") -> Figure:
         hovertemplate="A %{text}, %{z:.0%} sure<extra></extra>",
     )
     told = f"One each {slide.stride} pixels, each from {slide.window} × {slide.window}"
-    figure = _over(picture, [places], f"{slide.labels.size:,} answers, and no box", told)
+    traces = plotting.with_legend(places, plotting.ZERO, MODELS["cnn"].colour)
+    figure = _over(picture, traces, f"{slide.labels.size:,} answers, and no box", told)
     (rows, columns), half = np.array(slide.labels.shape) * slide.stride, slide.stride / 2  # whole cells at the edges
     return figure.update_layout(xaxis_range=[-half, columns - half], yaxis_range=[rows - half, -half])
 

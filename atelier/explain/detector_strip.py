@@ -44,7 +44,10 @@ def strip(walk: "Walk", decision: "Decision", row: int, column: int, names: list
             Image(source=sheet, x0=0.5, y0=line + 0.5, hoverinfo="skip"),
             _small_map(at[1], walk.picture.shape, features, colorscale="Viridis"),
             _small_boxes(at[2], np.clip(walk.anchors[row, column], 0, [width, height] * 2), 1, SIZES[1]),
-            _small_map(at[3], walk.picture.shape, walk.objectness.max(-1), colorscale=FAINT, zmin=0, zmax=1),
+            _small_map(at[3], walk.picture.shape, walk.objectness.max(-1), colorscale=FAINT, zmin=0, zmax=1).update(
+                x0=at[3][0],
+                y0=at[3][1],  # the first anchors have their middle on the picture's corner
+            ),
             _small_boxes(at[4], walk.proposals, 1),
             _small_map(at[5], walk.picture.shape, crops, colorscale="Viridis"),
             _small_boxes(at[6], read, 1),

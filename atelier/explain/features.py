@@ -74,7 +74,7 @@ class Maps:
     """What a layer finds in a digit."""
 
     maps: dict[str, np.ndarray]  # float32[C, h, w] after each step, by its title
-    order: np.ndarray  # int64[C]: the channels, strongest first, by the mean of what they hand on to the next layer
+    order: np.ndarray  # int64[C]: the channels, strongest first: those whose numbers differ most from place to place
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def look(classifier: Classifier, digit: np.ndarray, layer: Layer) -> Maps:
     """
     seen = _record(classifier, digit)
     maps = {step.title: seen[step.name][1].float().cpu().numpy() for step in layer.steps}
-    handed_on = maps[layer.steps[-1].title]
-    return Maps(maps, np.argsort(-handed_on.mean((1, 2)), kind="stable"))
+    handed_on = maps[layer.steps[-1].title]  # by their mean, maps would come first that glow where there is no ink
+    return Maps(maps, np.argsort(-handed_on.std((1, 2)), kind="stable"))
 
 
 def filters(classifier: Classifier, layer: Layer) -> np.ndarray:

@@ -18,8 +18,7 @@ from scipy import ndimage
 from atelier.classifier import Classifier
 from atelier.explain.apart import as_input
 
-ROUNDS = 3  # of a search: over the whole range, then twice between the last amount that did not flip and the first
-PARTS = 8  # of that stretch
+PARTS = 8  # of the stretch that is searched more finely
 BATCH = 48  # digits read at once: a search that succeeds early ends early
 
 
@@ -115,6 +114,7 @@ class Kind:
 
     title: str
     unit: str  # a format of the amount
+    rounds: int  # of the search: over the whole range, then between the last amount that did not flip and the first
     amounts: np.ndarray  # float[A], rising: what is tried first
     directions: dict[str, Any]  # by what they are called
     change: Callable[[np.ndarray, Any, float], np.ndarray]  # digit, direction, amount to digit
@@ -131,28 +131,28 @@ class Flip:
     digit: np.ndarray  # uint8[28, 28], changed
 
 
-HALF = 0.5**0.5  # of a diagonal pixel lies along each side
-
 KINDS = {
     "shift": Kind(
         "Shift",
-        "{:.2f} px",
-        np.arange(1, 29) / 2,  # to half the picture
+        "{:.0f} px",
+        1,  # in whole pixels: less than one blurs the digit, and networks answer to that, not to the shift
+        np.arange(1, 15),  # to half the picture; on a diagonal so many to each of two sides
         {
             "to the right": (1, 0),
-            "to the right and down": (HALF, HALF),
+            "to the right and down": (1, 1),
             "down": (0, 1),
-            "to the left and down": (-HALF, HALF),
+            "to the left and down": (-1, 1),
             "to the left": (-1, 0),
-            "to the left and up": (-HALF, -HALF),
+            "to the left and up": (-1, -1),
             "up": (0, -1),
-            "to the right and up": (HALF, -HALF),
+            "to the right and up": (1, -1),
         },
         lambda digit, way, amount: perturb(digit, shift=(amount * way[0], amount * way[1])),
     ),
     "rotation": Kind(
         "Rotation",
         "{:.1f}°",
+        3,
         np.arange(5, 181, 5),
         {"clockwise": 1, "anticlockwise": -1},
         lambda digit, way, amount: perturb(digit, rotation=way * amount),
@@ -160,6 +160,7 @@ KINDS = {
     "thickness": Kind(
         "Thickness",
         "{:.2f} px",
+        3,
         np.arange(1, 17) / 4,  # on each side of a stroke
         {"thicker": 1, "thinner": -1},
         lambda digit, way, amount: perturb(digit, thickness=way * amount),
@@ -167,6 +168,7 @@ KINDS = {
     "noise": Kind(
         "Noise",
         "{:.1%}",
+        3,
         np.arange(1, 21) / 20,  # standard deviation, as a share of full brightness
         {f"pattern {1 + seed}": seed for seed in range(8)},
         lambda digit, seed, amount: perturb(digit, noise=amount, seed=seed),
@@ -174,6 +176,7 @@ KINDS = {
     "gradient": Kind(
         "Gradient",
         "ε {:.3f}",
+        3,
         np.arange(1, 33) / 32,  # as a share of full brightness
         {},  # one, which the network's gradient tells
         step,
@@ -201,7 +204,7 @@ def smallest_flip(classifier: Classifier, digit: np.ndarray, kind: str) -> Flip 
     way, flip, before = KINDS[kind], None, 0.0
     said = classifier.predict(digit[None])[0]
     amounts, directions = way.amounts, way.directions or {"by its gradient": gradient_sign(classifier, digit)}
-    for _ in range(ROUNDS):
+    for _ in range(way.rounds):
         found = _first_flip(classifier, digit, way, amounts, directions.values(), said)
         if found is None:
             break

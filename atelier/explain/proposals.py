@@ -31,7 +31,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image, nms, remove_small_
 
 from atelier.classifier import Classifier, Detections, scaled
 from atelier.data.drawing import SIZE
-from atelier.models.faster_rcnn import OVERLAP, STRIDE, FasterRCNN
+from atelier.models.faster_rcnn import ENLARGED, OVERLAP, SHORT_SIDE, STRIDE, FasterRCNN
 
 SMALLEST = 1e-2  # pixels: torchvision drops refined boxes that are flatter,
 MOST = 100  # and all but so many of the surest
@@ -138,6 +138,13 @@ def walk(classifier: Classifier, scene: np.ndarray) -> Walk:
     )
 
 
+def as_scene(digit: np.ndarray) -> np.ndarray:
+    """A digit `uint8[28, 28]` in the size in which the detector answers for it, in the middle of a scene
+    `uint8[112, 112]`, which needs no further scaling."""
+    enlarged = np.asarray(Image.fromarray(digit).resize((ENLARGED, ENLARGED), Image.Resampling.BILINEAR))
+    return np.pad(enlarged, (SHORT_SIDE - ENLARGED) // 2)
+
+
 def most_varied(maps: np.ndarray, count: int) -> np.ndarray:
     """The channels of `float32[C, h, w]` that differ most from place to place: `int64[count]`, the most varied first.
 
@@ -216,18 +223,22 @@ def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def read_true_boxes(true: np.ndarray, found: np.ndarray, threshold: float = 0.5) -> Reading:
+def read_true_boxes(
+    true: np.ndarray, found: np.ndarray, threshold: float = 0.5, alike: np.ndarray | None = None
+) -> Reading:
     """Precision and recall of found boxes. The surest box chooses first, as in Lin et al. 2014 (arXiv:1405.0312): of
     the true boxes that nobody has chosen, the one that it overlaps most.
 
     Args:
         true: `float[T, 4]`.
         found: `float[K, 4]`, surest first.
-        threshold: a box is right if its intersection over union with the true one is at least this.
+        threshold: a box is right if its intersection over union with the true one is at least this,
+        alike: `bool[T, K]`, and if both have the same digit; None if only the place counts.
     """
     iou = box_iou(true, found)
+    fits = iou if alike is None else np.where(alike, iou, -1)
     found_by = np.full(len(true), -1)
-    for number, overlaps in enumerate(iou.T):
+    for number, overlaps in enumerate(fits.T):
         free = np.where(found_by < 0, overlaps, -1)
         if len(free) and free.max() >= threshold:
             found_by[free.argmax()] = number

@@ -66,7 +66,7 @@ def vectors(values: np.ndarray, of: str, first: int, title: str, subtitle: str) 
         hovertemplate=f"{of} %{{y}}, number %{{x}}: %{{z:.2f}}<extra></extra>",
     )
     still = {"fixedrange": True, "showgrid": False}
-    rows = {"range": [first + len(values) - 0.5, first - 0.5], "tickformat": "d"}
+    rows = {"range": [first + len(values) - 0.5, first - 0.5], **_whole(len(values))}
     return plotting.figure(
         [shown],
         title,
@@ -199,8 +199,9 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
         colorbar=plotting.bar("share of its attention", ticksuffix="%"),
         **scale,
     )
+    solid = scale | {"colorscale": [[0, plotting.ZERO], [1, COLOUR]]}  # there is no black picture beneath
     aside = Heatmap(
-        z=[[100 * row[0]]], x0=5, dx=6, y0=14, dy=6, customdata=[[0]], text=[["Class token"]], showscale=False, **scale
+        z=[[100 * row[0]]], x0=5, dx=6, y0=14, dy=6, customdata=[[0]], text=[["Class token"]], showscale=False, **solid
     )
     share = Scatter(
         x=[5],
@@ -215,7 +216,7 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
     looker = plotting.lines(plotting.rectangles(*squares[[token]].T), COLOUR, 5)
     outline = plotting.lines(plotting.rectangles(*squares[[0]].T), GREY, 1)
     return plotting.pictures(
-        [_digit(digit, ASIDE), over, aside, outline, looker, share],
+        [_digit(digit, ASIDE), *plotting.with_legend(over, plotting.ZERO, COLOUR), aside, outline, looker, share],
         f"Layer {layer}, head {head}",
         f"Framed: {named(token)} · click a patch to look from it",
         ASIDE + SIDE,
@@ -278,7 +279,7 @@ def lens(probabilities: np.ndarray) -> Figure:
         lines,
         "The answer takes shape",
         f"One line for each digit; bold: the final answer, {answer}",
-        xaxis=plotting.axis("Blocks passed") | {"tickformat": "d", "fixedrange": True, "range": _room(0, blocks[-1])},
+        xaxis=plotting.axis("Blocks passed") | _whole(blocks[-1]) | {"fixedrange": True, "range": _room(0, blocks[-1])},
         yaxis=plotting.axis("Probability") | {"tickformat": "~%", "range": [-0.02, 1.05], "fixedrange": True},
         hovermode="x unified",
         dragmode=False,
@@ -313,7 +314,7 @@ def distances(distances: np.ndarray, everywhere: float) -> Figure:
         [uniform, dots],
         "Mean attention distance",
         "A dot: a head · dashed: looks everywhere alike",
-        xaxis=plotting.axis("Layer") | {"tickformat": "d", "fixedrange": True, "range": _room(1, layers)},
+        xaxis=plotting.axis("Layer") | _whole(layers) | {"fixedrange": True, "range": _room(1, layers)},
         yaxis=plotting.axis("Pixels") | {"rangemode": "tozero", "fixedrange": True},
         dragmode=False,
     )
@@ -345,9 +346,10 @@ def _laid_over(digit: np.ndarray, maps: np.ndarray, columns: int, numbered: np.n
         zmin=0,
         zmax=100 * plotting.strong(maps) or 1.0,
         colorscale=plotting.fading(COLOUR, 0, 0.9),
-        colorbar=plotting.bar("share of its attention", ticksuffix="%"),
+        colorbar=plotting.bar("its attention (last colour: or more)", ticksuffix="%"),
     )
-    return [Image(source=plotting.png(sheet), x0=0.5, y0=0.5, hoverinfo="skip"), over]
+    inked = Image(source=plotting.png(sheet), x0=0.5, y0=0.5, hoverinfo="skip")
+    return [inked, *plotting.with_legend(over, plotting.ZERO, COLOUR)]
 
 
 def _large(digit: np.ndarray, values: np.ndarray, title: str, subtitle: str, told: str, legend: dict) -> Figure:
@@ -366,7 +368,8 @@ def _large(digit: np.ndarray, values: np.ndarray, title: str, subtitle: str, tol
         colorscale=plotting.fading(COLOUR, 0, 0.9),
         colorbar=legend,
     )
-    return plotting.pictures([_digit(digit), over], title, subtitle, SIDE, SIDE)
+    traces = [_digit(digit), *plotting.with_legend(over, plotting.ZERO, COLOUR)]
+    return plotting.pictures(traces, title, subtitle, SIDE, SIDE)
 
 
 def _counted(title: str, count: int) -> dict[str, Any]:
@@ -374,6 +377,11 @@ def _counted(title: str, count: int) -> dict[str, Any]:
     ticks = {"tickvals": PITCH * np.arange(count) + SIDE / 2, "ticktext": list(range(1, count + 1))}
     still = {"fixedrange": True, "showgrid": False, "constrain": "domain"}
     return plotting.axis(title) | ticks | still
+
+
+def _whole(count: int) -> dict[str, Any]:
+    """Ticks at whole numbers: at each, unless there are many."""
+    return {"tickformat": "d"} | ({"dtick": 1} if count <= 12 else {})
 
 
 def _room(first: int, last: int) -> list[float]:

@@ -60,6 +60,11 @@ def test_a_drawn_digit_is_looked_into(page):
     page.get_by_role("option", name="3").click()
     wait_until(page, lambda: "head 3" in told(page, "inside_looks"))
 
+    look(page, "Convolutions")
+    for key in ("inside_conv_why", "inside_conv_compared"):
+        figure(page, key)
+        expect(page.locator(f".st-key-{key} .infolayer [class^=cb]").first).to_be_visible()  # a legend
+
     look(page, "Faster R-CNN")
     for step in range(1, 8):
         expect(page.get_by_role("heading", name=f"{step}. ")).to_be_visible()
@@ -92,7 +97,25 @@ def test_the_detector_is_looked_into_on_a_phone(browser, app):
     page.get_by_role("button", name="Next").tap()
     expect(page.get_by_role("heading", name="2. ")).to_be_visible()
     assert fits(page)
+
+    page.goto(f"{app}/inside?view=Faster+R-CNN&inside_step=Boxes")
+    page.get_by_role("radio", name="I draw them").tap()
+    box = page.locator(".st-key-inside_true_boxes .upper-canvas")
+    box.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    swipe(page, box.bounding_box(), (0.1, 0.2), (0.3, 0.8))
+    expect(page.locator(".st-key-inside_how_good")).to_contain_text("of 1")  # a true box
     context.close()
+
+
+def swipe(page: Page, box: dict, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A finger's way, in shares of the box."""
+    finger = page.context.new_cdp_session(page)
+    for step in range(11):
+        right, down = (a + (b - a) * step / 10 for a, b in zip(start, end, strict=True))
+        point = {"x": box["x"] + right * box["width"], "y": box["y"] + down * box["height"]}
+        finger.send("Input.dispatchTouchEvent", {"type": "touchMove" if step else "touchStart", "touchPoints": [point]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 def test_what_is_clicked_while_a_network_loads_is_answered_at_once(browser, loading_app):

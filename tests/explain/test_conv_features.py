@@ -99,7 +99,7 @@ def test_maps_are_what_the_network_computes_strongest_first(classifier):
         seen = features.look(classifier, DIGIT, layer)
         assert [maps.shape for maps in seen.maps.values()] == [step.shape for step in layer.steps]
         handed_on = list(seen.maps.values())[-1]
-        strengths = handed_on.mean((1, 2))[seen.order]
+        strengths = handed_on.std((1, 2))[seen.order]
         assert (np.diff(strengths) <= 0).all()
         assert sorted(seen.order) == list(range(len(handed_on)))
 

@@ -123,12 +123,11 @@ def test_every_network_has_a_gradient_and_keeps_nothing_of_it(name):
 
 
 def test_the_smallest_shift_by_hand():
-    """A spot six pixels further right counts: half of it is there after 5.5 pixels."""
+    """A spot counts that is six pixels further right, or to the left and up: whole pixels, in each direction."""
     flip = smallest_flip(says_one_if({(14, 20): 1.0}, 0.499), spot((14, 14)), "shift")
-    assert flip.amount == pytest.approx(5.5, abs=0.01)
-    assert flip.direction == "to the right"
-    assert flip.answer == 1
-    assert flip.size == f"{flip.amount:.2f} px"
+    assert (flip.amount, flip.direction, flip.answer, flip.size) == (6, "to the right", 1, "6 px")
+    flip = smallest_flip(says_one_if({(8, 8): 1.0}, 0.499), spot((14, 14)), "shift")
+    assert (flip.amount, flip.direction, flip.size) == (6, "to the left and up", "6 px")
 
 
 def test_the_smallest_step_by_hand():
@@ -149,5 +148,5 @@ def test_what_is_found_flips_the_answer_and_a_little_less_does_not(name, kind):
     assert classifier.predict(flip.digit[None])[0] == flip.answer != 7
     directions = way.directions or {flip.direction: gradient_sign(classifier, SEVEN)}
     assert np.array_equal(way.change(SEVEN, directions[flip.direction], flip.amount), flip.digit)
-    less = flip.amount - way.amounts[0] / 64  # two rounds divide a step by 8
+    less = flip.amount - way.amounts[0] / 8 ** (way.rounds - 1)  # each more round divides a step by 8
     assert classifier.predict(way.change(SEVEN, directions[flip.direction], less)[None])[0] == 7

@@ -8,7 +8,7 @@ from torchvision.ops import box_iou
 import atelier
 from atelier import MODELS
 from atelier.classifier import Classifier
-from atelier.data import scenes
+from atelier.data import mnist, scenes
 from atelier.explain import detector_figures, detector_strip, proposals
 from atelier.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
 
@@ -137,6 +137,15 @@ def test_a_run_of_other_sizes_and_without_any_training_is_walked_and_drawn_too(s
     detector_figures.final(scene.picture, decision, scene.boxes)
 
 
+def test_a_digit_alone_is_read_as_the_network_answers_for_it(detector):
+    """Of digits that it is sure of: their proposals are the same but for the border."""
+    images, _ = mnist.load("test")
+    for digit in images[:20]:
+        scene = proposals.as_scene(digit)
+        assert scene.shape == (112, 112)
+        assert proposals.decide(proposals.walk(detector, scene)).found.reading == str(detector.predict(digit[None])[0])
+
+
 # How good it is ------------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +178,13 @@ def test_nothing_found_and_nothing_to_find():
     assert proposals.read_true_boxes(some, none).recall == 0
     assert proposals.read_true_boxes(none, some).precision == 0
     assert proposals.read_true_boxes(none, some).recall is None
+
+
+def test_a_box_with_another_digit_is_wrong_where_digits_count():
+    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
+    reading = proposals.read_true_boxes(boxes, boxes, 0.5, np.array([[True, False], [True, False]]))
+    assert reading.found_by.tolist() == [0, -1]
+    assert (reading.precision, reading.recall) == (0.5, 0.5)
 
 
 # Without boxes -------------------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ def test_each_small_map_lies_over_its_digit(digit, side):
     maps = np.zeros((3, 2, side, side), np.float32)
     maps[2, 1, 0, 1] = 0.25
     figure = vit_figures.heads(digit, maps, token=0, chosen=(1, 2))
-    over, frame = figure.data[1:]
+    _, over, legend, frame = figure.data
+    assert (over.zmin, over.zmax) == (legend.zmin, legend.zmax)
     (row,), (column,) = np.nonzero(over.z == 25)  # percent
     assert list(over.customdata[row, column]) == [3, 2, 1, 2]
     pitch, size = vit_figures.PITCH, SIDE / side
@@ -32,7 +33,7 @@ def test_each_small_map_lies_over_its_digit(digit, side):
 
 def test_one_token_looks_and_its_row_is_complete(digit):
     row = np.array([0.4, 0.1, 0.2, 0.05, 0.25], np.float32)
-    _, over, aside, _, looker, share = vit_figures.looks(digit, row, token=2, layer=1, head=3).data
+    _, over, _, aside, _, looker, share = vit_figures.looks(digit, row, token=2, layer=1, head=3).data
     assert over.z == pytest.approx(np.array([[10, 20], [5, 25]]))
     assert aside.z[0][0] == pytest.approx(40)
     assert [over.customdata[0, 1], aside.customdata[0][0]] == [2, 0]
@@ -40,7 +41,7 @@ def test_one_token_looks_and_its_row_is_complete(digit):
     assert "40%" in share.text[0]
     left, top = np.nanmin(looker.x), np.nanmin(looker.y)
     assert (over.x0 + 0.5 * over.dx, top) == (left, 0)  # the second of two by two
-    beside = vit_figures.looks(digit, row, token=0, layer=1, head=3).data[4]
+    beside = vit_figures.looks(digit, row, token=0, layer=1, head=3).data[5]
     assert np.nanmax(beside.x) < over.x0 - 0.5 * over.dx
 
 

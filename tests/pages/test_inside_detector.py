@@ -4,10 +4,12 @@ import dataclasses
 import importlib
 from concurrent.futures import Future
 from hashlib import sha256
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import AttributeDictionary
 
 import atelier
 from atelier.checkpoint import CheckpointError
@@ -138,6 +140,16 @@ def test_a_clicked_place_is_kept_for_scenes_of_another_size(page, drawn):
     look(page)
 
 
+def test_the_clicked_place_is_the_one_that_is_shown(page, monkeypatch):
+    steps = detector_steps()
+    monkeypatch.setattr(steps, "state", AttributeDictionary())
+    for columns in range(28, 130):
+        walk = SimpleNamespace(objectness=np.zeros((28, columns, 1)))
+        for column in range(columns):
+            steps.at_place(walk)({"point": [3, column]})
+            assert steps.place(walk) == (3, column)
+
+
 def test_thresholds_move_what_is_found(page, scene, walk):
     go(look(page), "Boxes")
     detector = atelier.load("faster_rcnn", "cpu")
@@ -179,12 +191,12 @@ def test_a_scene_whose_truth_is_unknown_cannot_be_told(page):
 
 
 def test_boxes_that_the_student_draws_are_compared(page, scene):
-    """One around the first digit, and one where there is nothing, as the canvas tells of them."""
+    """A line around the first digit, one across a place where there is nothing, and a slip of the pen."""
     name = sha256(scene.picture.tobytes() + str(scene.picture.shape).encode()).hexdigest()
     zoom = 760 / 336
     (left, top, right, bottom), *_ = zoom * scene.boxes
-    first = {"left": left, "top": top, "width": right - left, "height": bottom - top}
-    page.session_state["inside_true_boxes"] = {name: [first, first | {"left": 700}]}
+    around = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+    page.session_state["inside_true_boxes"] = {name: [around, [[700, top], [740, bottom]], [[5, 5], [6, 6]]]}
     go(look(page), "Boxes")
     page.segmented_control(key="inside_truth").set_value("drawn")
     look(page)

@@ -11,7 +11,7 @@ from atelier import MODELS, checkpoint
 from atelier.data import mnist
 from atelier.models.cnn import CNN, CNNConfig
 from atelier.training import runs
-from pages import digit_choice, shared
+from pages import digit_choice, looking, shared
 
 IMAGES, LABELS = mnist.load("test")
 
@@ -69,7 +69,7 @@ def test_a_digit_that_no_network_recognises_is_said(inside, monkeypatch):
     inside.session_state["truth"] = None
     unsure = np.full(10, 0.08, np.float32)
     unsure[7] = 0.28
-    monkeypatch.setattr(shared, "ask", lambda spec, digit: shared.Answer(spec, unsure))
+    monkeypatch.setattr(looking, "ask", lambda spec, digit: shared.Answer(spec, unsure))
     look(inside)
     assert "no network is even 50% sure" in sentences(inside)
 
