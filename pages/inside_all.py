@@ -1,9 +1,16 @@
-"""Look inside, all five: what each is made of, what would change its mind, and which digits it finds alike."""
+"""Look inside, all five: what would change each network's mind, which digits it finds alike, and what it is made of."""
 
 import numpy as np
 import streamlit as st
 
 from pages import inside_all_architecture, inside_all_changes, inside_all_neighbours, looking
+
+PARTS = {  # one at a time: each answers a click sooner than all together
+    "What changes their minds": inside_all_changes.show,
+    "What fools them": inside_all_changes.against,
+    "What they find alike": inside_all_neighbours.show,
+    "What they are made of": inside_all_architecture.show,
+}
 
 
 def show(digit: np.ndarray) -> None:
@@ -11,6 +18,8 @@ def show(digit: np.ndarray) -> None:
     if not looking.loaded():
         st.info("This view begins as soon as one network is loaded.", icon=":material/hourglass_empty:")
         return
-    inside_all_architecture.show()
-    inside_all_changes.show(digit)
-    inside_all_neighbours.show(digit)
+    first, *_ = PARTS
+    part = st.segmented_control(
+        "Ask all five", list(PARTS), default=first, required=True, key="ask", wrap=True, bind="query-params"
+    )
+    PARTS[part](digit)

@@ -4,6 +4,7 @@ import base64
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -25,7 +26,7 @@ STYLE = """<style>
 
 
 @st.fragment(parallel=True)
-def show() -> None:
+def show(_digit: np.ndarray) -> None:
     looking.question(
         "What is it made of?",
         "Read from left to right: each drawing is what a few layers hand on, with its shape (maps × height × width, or "

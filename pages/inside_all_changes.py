@@ -1,4 +1,4 @@
-"""Look inside, all five: what would change each network's mind, by hand, by search, and on purpose."""
+"""Look inside, all five: what would change each network's mind, by hand, by search, and (`against`) on purpose."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from atelier.classifier import Classifier
     from atelier.explain.perturbations import Flip
 
-EPSILONS = np.array([0, 1, 2, 4, 6, 10, 16, 25]) / 100  # steps whose effect is drawn: most happens early
+EPSILONS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.25)  # steps of the fast gradient sign method: most happens early
 SLIDERS = {  # what can be done to the digit: label, range, step, format
     "right": ("Shift to the right, pixels", -14.0, 14.0, 1.0, "%.0f"),
     "down": ("Shift down, pixels", -14.0, 14.0, 1.0, "%.0f"),
@@ -27,9 +27,9 @@ state = st.session_state
 
 
 def show(digit: np.ndarray) -> None:
-    """The questions, for a digit `uint8[28, 28]`."""
-    for part in (sliders, searches, against):
-        part(digit)
+    """By hand and by search, for a digit `uint8[28, 28]`."""
+    sliders(digit)
+    searches(digit)
 
 
 # By hand -------------------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def sliders(digit: np.ndarray) -> None:
     looking.question("What would change its mind?", "Move a slider: the digit changes, and all networks read it anew.")
     with st.grid("auto", min_column_width=180):
         amounts = {
-            name: st.slider(label, low, high, 0.0, step, format=form, key=f"inside_{name}")
+            name: st.slider(label, low, high, 0.0, step, format=form, key=f"inside_{name}", persist_state="page")
             for name, (label, low, high, step, form) in SLIDERS.items()
         }
     st.button("As it was", icon=":material/restart_alt:", key="inside_as_it_was", on_click=as_it_was)
@@ -163,39 +163,34 @@ def against(digit: np.ndarray) -> None:
         "The fast gradient sign method makes each pixel brighter (red) or darker (blue) by ε, whichever makes this "
         "network less sure. From top to bottom: the digit, the step, the result.",
     )
-    epsilon = st.slider("ε, share of full brightness", 0.0, 0.25, 0.05, 0.01, key="inside_epsilon")
+    kept = {"key": "inside_epsilon", "persist_state": "page"}
+    epsilon = st.select_slider("ε, share of full brightness", EPSILONS, 0.04, format_func="{:.0%}".format, **kept)
     loaded = looking.loaded()
     names, networks, identities = list(loaded), list(loaded.values()), [looking.identity(name) for name in loaded]
-    signs = gradient_signs(networks, identities, digit)
+    signs, probabilities = attacks(networks, identities, digit)
     results = [step(digit, sign, epsilon) for sign in signs]
-    before = np.array([looking.ask(MODELS[name], digit).probabilities for name in names])
-    after = looking.side_by_side(lambda network, result: network.predict_proba(result[None])[0], networks, results)
+    before, after = probabilities[:, 0], probabilities[:, EPSILONS.index(epsilon)]
+    answers = before.argmax(axis=1)
+    sure = np.take_along_axis(probabilities, answers[:, None, None], axis=2)[..., 0]
     with st.grid("auto", min_column_width=looking.WIDE):
         figure = all_figures.steps(names, digit, signs, results, before, after)
         alt = "For each network the digit, the step against it and the result"
         live_picture(figure, "inside_step", alt, tallest=looking.TALLEST)
-        sure = certainties(networks, identities, digit)
-        figure = all_figures.certainty(names, EPSILONS, sure, before.argmax(axis=1))
+        figure = all_figures.certainty(names, np.array(EPSILONS), sure, answers)
         live_figure(figure, "inside_certainty", 480, "How sure each network stays as ε grows")
-    arrays = {"networks": names, "signs": signs, "epsilon": epsilon, "results": results, "before": before}
-    arrays |= {"after": after, "epsilons": EPSILONS, "sure": sure}
+    arrays = {"networks": names, "signs": signs, "epsilon": epsilon, "results": results}
+    arrays |= {"epsilons": EPSILONS, "probabilities": probabilities}
     looking.download("Steps (NPZ)", lambda: looking.npz(digit=digit, **arrays), "steps.npz")
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
-def gradient_signs(_networks: list["Classifier"], identities: list[str], digit: np.ndarray) -> list[np.ndarray]:
-    from atelier.explain.perturbations import gradient_sign
+def attacks(_networks: list["Classifier"], identities: list[str], digit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For R networks the sign of each one's gradient `int8[R, 28, 28]`, and what it says after steps of EPSILONS
+    `float32[R, E, 10]`."""
+    from atelier.explain.perturbations import gradient_sign, step
 
-    return looking.side_by_side(lambda network: gradient_sign(network, digit), _networks)
+    def attack(network: "Classifier") -> tuple[np.ndarray, np.ndarray]:
+        sign = gradient_sign(network, digit)
+        return sign, network.predict_proba(np.array([step(digit, sign, epsilon) for epsilon in EPSILONS]))
 
-
-@st.cache_data(max_entries=100, show_spinner=False)
-def certainties(_networks: list["Classifier"], identities: list[str], digit: np.ndarray) -> np.ndarray:
-    """For R networks the probability of the first answer after steps of EPSILONS: `float32[R, E]`."""
-    from atelier.explain.perturbations import step
-
-    def certainty(network: "Classifier", sign: np.ndarray) -> np.ndarray:
-        probabilities = network.predict_proba(np.array([step(digit, sign, epsilon) for epsilon in EPSILONS]))
-        return probabilities[:, probabilities[0].argmax()]
-
-    return np.array(looking.side_by_side(certainty, _networks, gradient_signs(_networks, identities, digit)))
+    return tuple(map(np.array, zip(*looking.side_by_side(attack, _networks), strict=True)))

@@ -70,7 +70,13 @@ def side_by_side(look: Callable[..., Seen], *of_each: Iterable) -> list[Seen]:
 def choose_network(label: str, key: str, names: Iterable[str] = MODELS) -> str:
     """A choice among networks; the CNN until there is another."""
     return st.segmented_control(
-        label, list(names), default="cnn", required=True, key=key, format_func=lambda name: MODELS[name].title
+        label,
+        list(names),
+        default="cnn",
+        required=True,
+        key=key,
+        format_func=lambda name: MODELS[name].title,
+        persist_state="session",
     )
 
 

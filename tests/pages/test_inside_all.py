@@ -1,4 +1,4 @@
-"""Look inside, all five: architecture, what would change its mind, neighbours."""
+"""Look inside, all five: what would change each network's mind, neighbours, architecture."""
 
 import re
 
@@ -42,11 +42,20 @@ def named(elements, label):
     return found
 
 
-def test_everything_is_there_at_once(inside):
-    asked = [title.value for title in inside.subheader]
-    assert len(asked) == 5
-    assert all(title.endswith("?") for title in asked)
+def ask(app: AppTest, part: str) -> None:
+    app.segmented_control(key="ask").set_value(part).run()
+    assert not app.exception
+
+
+def test_the_sliders_are_there_without_a_click_and_each_part_asks(inside):
     assert answers(inside) == ["6"] * 5
+    asked = [title.value for title in inside.subheader]
+    for part in inside.segmented_control(key="ask").options[1:]:
+        ask(inside, part)
+        (title,) = inside.subheader
+        asked.append(title.value)
+    assert len(set(asked)) == 5
+    assert all(title.endswith("?") for title in asked)
 
 
 def test_a_six_that_is_turned_becomes_another_digit_and_comes_back(inside):
@@ -57,6 +66,21 @@ def test_a_six_that_is_turned_becomes_another_digit_and_comes_back(inside):
     named(inside.button, "As it was").click().run()
     assert answers(inside) == ["6"] * 5
     assert inside.slider(key="inside_rotation").value == 0
+
+
+def test_a_changed_digit_is_still_there_after_another_question(inside):
+    inside.slider(key="inside_rotation").set_value(180.0).run()
+    turned = answers(inside)
+    ask(inside, "What fools them")
+    ask(inside, "What changes their minds")
+    assert answers(inside) == turned != ["6"] * 5
+
+
+def test_a_step_against_each_network_can_be_made_larger(inside):
+    ask(inside, "What fools them")
+    assert inside.select_slider(key="inside_epsilon").value == 0.04
+    inside.select_slider(key="inside_epsilon").set_value(0.25).run()
+    assert not inside.exception
 
 
 def test_a_search_tells_how_little_is_enough_for_each(inside):
@@ -72,6 +96,7 @@ def test_a_search_tells_how_little_is_enough_for_each(inside):
 
 
 def test_each_architecture_can_be_chosen(inside):
+    ask(inside, "What they are made of")
     for name, layer, end in (("cnn", "features.0.0", 10), ("faster_rcnn", "detector.rpn", 11), ("vit", "norm", 10)):
         inside.segmented_control(key="inside_architecture").set_value(name).run()
         assert not inside.exception
@@ -82,6 +107,7 @@ def test_each_architecture_can_be_chosen(inside):
 
 
 def test_the_map_can_show_another_network(inside):
+    ask(inside, "What they find alike")
     inside.segmented_control(key="inside_map").set_value("vit").run()
     assert not inside.exception
 
@@ -96,6 +122,7 @@ def test_a_run_of_other_sizes_is_shown_too(inside, monkeypatch):
     sizes = {"depth": 2, "heads": 3, "dim": 24, "patch_size": 7}
     other.set_result(Classifier(spec, spec.build(sizes), {}))
     monkeypatch.setattr(shared, "load", lambda name: other if name == "vit" else load(name))
+    ask(inside, "What they are made of")
     inside.segmented_control(key="inside_architecture").set_value("vit").run()
     assert not inside.exception
     (drawn,) = [html.value for html in inside.html if 'class="flow"' in html.value]
@@ -105,8 +132,8 @@ def test_a_run_of_other_sizes_is_shown_too(inside, monkeypatch):
 
 def test_a_blank_picture_is_no_problem(inside):
     inside.session_state["digit"] = np.zeros((28, 28), np.uint8)
-    inside.run()
-    assert not inside.exception
+    for part in inside.segmented_control(key="ask").options:
+        ask(inside, part)
 
 
 def test_before_any_network_is_loaded_it_says_so(monkeypatch):
