@@ -85,7 +85,7 @@ def flips(networks: Sequence[str], kinds: Sequence[str], found: Mapping[tuple[st
             [f"{flip.size} {flip.direction}:<br>now it says {flip.answer}" if flip else "" for flip in row]
             for row in table
         ],
-        [f"<b>{KINDS[kind].title}</b>" for kind in kinds],
+        [f"<b>{KINDS[kind].title}</b>: {KINDS[kind].measure}" for kind in kinds],
         [_named(network, "<br>") for network in networks],
         "How little flips each answer?",
         "Beneath: how much, and the new answer",

@@ -6,9 +6,10 @@ adversarial examples", arXiv:1412.6572): each pixel becomes a little brighter or
 less sure of its answer. The paper's point: answers flip while people hardly see a difference.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import compress
+from itertools import product
+from math import hypot
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from atelier.classifier import Classifier
 from atelier.explain.apart import as_input
 
 PARTS = 8  # of the stretch that is searched more finely
-BATCH = 48  # digits read at once: a search that succeeds early ends early
+BATCH = 48  # digits read at once: a search that succeeds early ends early; all directions of six amounts, or more
+FARTHEST = 14  # pixels of a shift: half the picture
 
 
 # Changing a digit ----------------------------------------------------------------------------------------------------
@@ -113,10 +115,11 @@ class Kind:
     """A way to change a digit by an amount, in one of several directions."""
 
     title: str
+    measure: str  # of what the amount is
     unit: str  # a format of the amount
     rounds: int  # of the search: over the whole range, then between the last amount that did not flip and the first
-    amounts: np.ndarray  # float[A], rising: what is tried first
     directions: dict[str, Any]  # by what they are called
+    tries: list[tuple[float, str]]  # amounts and directions, smallest first
     change: Callable[[np.ndarray, Any, float], np.ndarray]  # digit, direction, amount to digit
 
 
@@ -124,61 +127,70 @@ class Kind:
 class Flip:
     """The smallest change found that flips an answer."""
 
-    size: str  # the amount with its unit, such as "3.20 px"
+    size: str  # the amount with its unit, such as "3.2°"
     amount: float
-    direction: str  # such as "to the right"
+    direction: str  # such as "clockwise"
     answer: int  # the new one
     digit: np.ndarray  # uint8[28, 28], changed
 
 
+def _way(right: int, down: int) -> str:
+    """A shift in words, such as "3 to the right, 2 up"."""
+    sides = [(right, "to the right" if right > 0 else "to the left"), (down, "down" if down > 0 else "up")]
+    return ", ".join(f"{abs(pixels)} {side}" for pixels, side in sides if pixels)
+
+
+# Whole pixels: less than one blurs the digit, and networks answer to that, not to the shift.
+SHIFTS = [(right, down) for right in range(-FARTHEST, FARTHEST + 1) for down in range(-FARTHEST, FARTHEST + 1)]
+SHIFTS = sorted((shift for shift in SHIFTS if 0 < hypot(*shift) <= FARTHEST), key=lambda shift: hypot(*shift))
+TURNS = {"clockwise": 1, "anticlockwise": -1}
+SIDES = {"thicker": 1, "thinner": -1}
+PATTERNS = {f"pattern {1 + seed}": seed for seed in range(8)}
+
 KINDS = {
     "shift": Kind(
         "Shift",
-        "{:.0f} px",
-        1,  # in whole pixels: less than one blurs the digit, and networks answer to that, not to the shift
-        np.arange(1, 15),  # to half the picture; on a diagonal so many to each of two sides
-        {
-            "to the right": (1, 0),
-            "to the right and down": (1, 1),
-            "down": (0, 1),
-            "to the left and down": (-1, 1),
-            "to the left": (-1, 0),
-            "to the left and up": (-1, -1),
-            "up": (0, -1),
-            "to the right and up": (1, -1),
-        },
-        lambda digit, way, amount: perturb(digit, shift=(amount * way[0], amount * way[1])),
+        "its length",
+        "{:.3g} px",
+        1,  # there are no amounts in between
+        {_way(*shift): shift for shift in SHIFTS},
+        [(hypot(*shift), _way(*shift)) for shift in SHIFTS],
+        lambda digit, shift, length: perturb(digit, shift=shift),
     ),
     "rotation": Kind(
         "Rotation",
+        "about the middle of the picture",
         "{:.1f}°",
         3,
-        np.arange(5, 181, 5),
-        {"clockwise": 1, "anticlockwise": -1},
-        lambda digit, way, amount: perturb(digit, rotation=way * amount),
+        TURNS,
+        list(product(range(5, 181, 5), TURNS)),
+        lambda digit, turn, amount: perturb(digit, rotation=turn * amount),
     ),
     "thickness": Kind(
         "Thickness",
+        "on each side of a stroke",
         "{:.2f} px",
         3,
-        np.arange(1, 17) / 4,  # on each side of a stroke
-        {"thicker": 1, "thinner": -1},
-        lambda digit, way, amount: perturb(digit, thickness=way * amount),
+        SIDES,
+        list(product(np.arange(1, 17) / 4, SIDES)),
+        lambda digit, side, amount: perturb(digit, thickness=side * amount),
     ),
     "noise": Kind(
         "Noise",
+        "standard deviation, share of full brightness",
         "{:.1%}",
         3,
-        np.arange(1, 21) / 20,  # standard deviation, as a share of full brightness
-        {f"pattern {1 + seed}": seed for seed in range(8)},
+        PATTERNS,
+        list(product(np.arange(1, 21) / 20, PATTERNS)),
         lambda digit, seed, amount: perturb(digit, noise=amount, seed=seed),
     ),
     "gradient": Kind(
         "Gradient",
+        "of each pixel, share of full brightness",
         "ε {:.3f}",
         3,
-        np.arange(1, 33) / 32,  # as a share of full brightness
-        {},  # one, which the network's gradient tells
+        {},  # the network tells its only one
+        list(product(np.arange(1, 33) / 32, ["by its gradient"])),
         step,
     ),
 }
@@ -189,7 +201,7 @@ def smallest_flip(classifier: Classifier, digit: np.ndarray, kind: str) -> Flip 
 
     All directions are tried with rising amounts. Once some flip the answer, the stretch between this amount and the
     one before is searched in these, finer and finer. What flips the answer and lets it return between two amounts of
-    `KINDS[kind].amounts` can be missed.
+    `KINDS[kind].tries` can be missed.
 
     Args:
         digit: `uint8[28, 28]`.
@@ -203,33 +215,34 @@ def smallest_flip(classifier: Classifier, digit: np.ndarray, kind: str) -> Flip 
     """
     way, flip, before = KINDS[kind], None, 0.0
     said = classifier.predict(digit[None])[0]
-    amounts, directions = way.amounts, way.directions or {"by its gradient": gradient_sign(classifier, digit)}
+    tries, directions = way.tries, way.directions or {"by its gradient": gradient_sign(classifier, digit)}
     for _ in range(way.rounds):
-        found = _first_flip(classifier, digit, way, amounts, directions.values(), said)
-        if found is None:
+        flips = _first_flips(classifier, digit, way, directions, tries, said)
+        if not flips:
             break
-        place, answers, changed = found
-        flipped = answers != said
-        directions = dict(compress(directions.items(), flipped))
-        before, amount = [before, *amounts][place : place + 2]
-        size, direction = way.unit.format(amount), next(iter(directions))
-        flip = Flip(size, float(amount), direction, int(answers[flipped][0]), changed[flipped][0])
-        amounts = np.linspace(before, amount, PARTS + 1)[1:]
+        flip = flips[0]
+        before = max((amount for amount, _ in tries if amount < flip.amount), default=before)
+        tries = list(product(np.linspace(before, flip.amount, PARTS + 1)[1:], [flip.direction for flip in flips]))
     return flip
 
 
-def _first_flip(
-    classifier: Classifier, digit: np.ndarray, way: Kind, amounts: np.ndarray, directions: Collection[Any], said: int
-) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """The index of the first amount that flips the answer in any direction; there the answers `int64[directions]` and
-    the changed digits `uint8[directions, 28, 28]`."""
-    together = max(1, BATCH // len(directions))
-    for start in range(0, len(amounts), together):
-        tried = amounts[start : start + together]
-        changed = np.array([[way.change(digit, direction, amount) for direction in directions] for amount in tried])
-        answers = classifier.predict(changed.reshape(-1, 28, 28)).reshape(len(tried), -1)
-        flips = (answers != said).any(axis=1)
-        if flips.any():
-            first = int(flips.argmax())
-            return start + first, answers[first], changed[first]
-    return None
+def _first_flips(
+    classifier: Classifier,
+    digit: np.ndarray,
+    way: Kind,
+    directions: dict[str, Any],
+    tries: list[tuple[float, str]],
+    said: int,
+) -> list[Flip]:
+    """The flips of the first amount that flips the answer in any direction."""
+    for start in range(0, len(tries), BATCH):
+        tried = tries[start : start + BATCH]
+        changed = np.array([way.change(digit, directions[direction], amount) for amount, direction in tried])
+        flips = [
+            Flip(way.unit.format(amount), float(amount), direction, int(answer), picture)
+            for (amount, direction), answer, picture in zip(tried, classifier.predict(changed), changed, strict=True)
+            if answer != said
+        ]
+        if flips:
+            return [flip for flip in flips if flip.amount == flips[0].amount]
+    return []

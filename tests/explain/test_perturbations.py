@@ -122,12 +122,20 @@ def test_every_network_has_a_gradient_and_keeps_nothing_of_it(name):
 # Searching -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_smallest_shift_by_hand():
-    """A spot counts that is six pixels further right, or to the left and up: whole pixels, in each direction."""
-    flip = smallest_flip(says_one_if({(14, 20): 1.0}, 0.499), spot((14, 14)), "shift")
-    assert (flip.amount, flip.direction, flip.answer, flip.size) == (6, "to the right", 1, "6 px")
-    flip = smallest_flip(says_one_if({(8, 8): 1.0}, 0.499), spot((14, 14)), "shift")
-    assert (flip.amount, flip.direction, flip.size) == (6, "to the left and up", "6 px")
+@pytest.mark.parametrize(
+    ("places", "amount", "direction"),
+    [
+        ([(14, 20)], 6, "6 to the right"),
+        ([(8, 8)], 72**0.5, "6 to the left, 6 up"),
+        ([(10, 10), (14, 19)], 5, "5 to the right"),  # 4 up and 4 to the left is longer
+        ([(15, 20), (18, 18), (14, 7)], 32**0.5, "4 to the right, 4 down"),
+    ],
+)
+def test_the_smallest_shift_by_hand(places, amount, direction):
+    """A spot in the middle has to come to any of these places, in whole pixels, the shortest way."""
+    flip = smallest_flip(says_one_if(dict.fromkeys(places, 1.0), 0.499), spot((14, 14)), "shift")
+    assert (flip.amount, flip.direction, flip.answer) == (pytest.approx(amount), direction, 1)
+    assert flip.size == f"{amount:.3g} px"
 
 
 def test_the_smallest_step_by_hand():
@@ -148,5 +156,11 @@ def test_what_is_found_flips_the_answer_and_a_little_less_does_not(name, kind):
     assert classifier.predict(flip.digit[None])[0] == flip.answer != 7
     directions = way.directions or {flip.direction: gradient_sign(classifier, SEVEN)}
     assert np.array_equal(way.change(SEVEN, directions[flip.direction], flip.amount), flip.digit)
-    less = flip.amount - way.amounts[0] / 8 ** (way.rounds - 1)  # each more round divides a step by 8
-    assert classifier.predict(way.change(SEVEN, directions[flip.direction], less)[None])[0] == 7
+    if kind == "shift":
+        shorter = [
+            way.change(SEVEN, directions[way_], amount) for amount, way_ in way.tries if amount < flip.amount - 1e-9
+        ]
+        assert (classifier.predict(np.array(shorter)) == 7).all()
+    else:
+        less = flip.amount - way.tries[0][0] / 8 ** (way.rounds - 1)  # each more round divides a step by 8
+        assert classifier.predict(way.change(SEVEN, directions[flip.direction], less)[None])[0] == 7
