@@ -201,8 +201,9 @@ def see_final(looked: Looked) -> None:
     )
     if true is not None and len(true):
         how_good(true, labels, decision)
-    found = decision.found
-    numbers("boxes", boxes=found.boxes, labels=found.labels, scores=found.scores, probabilities=found.probabilities)
+    found, dropped = decision.found, np.delete(decision.likely.boxes, decision.kept, axis=0)
+    arrays = {"boxes": found.boxes, "labels": found.labels, "scores": found.scores, "dropped": dropped}
+    numbers("boxes", **arrays, probabilities=found.probabilities, true=np.zeros((0, 4)) if true is None else true)
 
 
 def draw_true_boxes(picture: np.ndarray) -> np.ndarray:
@@ -286,7 +287,7 @@ def how_good(true: np.ndarray, labels: np.ndarray | None, decision: "Decision") 
 STEPS: dict[str, tuple[str, str, Callable[[Looked], None]]] = {
     "Picture": (
         "What does the detector get?",
-        "The scene in grey, its shorter side 112 pixels long: the brighter, the more ink.",
+        "The scene in grey, its shorter side 112 pixels long, or less in a long one: the brighter, the more ink.",
         see_picture,
     ),
     "Features": (

@@ -8,6 +8,8 @@ import streamlit as st
 
 from atelier import MODELS
 from atelier.data import drawing, mnist, photo
+from atelier.evaluation import failures
+from atelier.studies import results
 from pages import looking, shared
 
 if TYPE_CHECKING:
@@ -80,12 +82,27 @@ def hardest_for() -> None:
         return
     state.inside_hardest_asked = False  # who does something else meanwhile is not made to wait
     try:
-        order = np.argsort(on_truth(classifier, looking.identity(name)), kind="stable")
+        order = order_of_shipped(name) if shared.chosen(name) is None else None
+        if order is None:
+            order = np.argsort(on_truth(classifier, looking.identity(name)), kind="stable")
     except mnist.DamagedDataError as error:
         st.warning(str(error))
         return
     show_test_digit(lambda _: int(order[place - 1]), f", and number {place} of the hardest for {MODELS[name].title}")
     st.rerun()
+
+
+def order_of_shipped(name: str) -> np.ndarray | None:
+    """All test digits `int64[10_000]`, the surest mistakes first, as the leaderboard recorded what a shipped network
+    said; None if it did not, or of other weights."""
+    try:
+        result = results.shipped("leaderboard")
+    except results.ResultError:
+        return None
+    said = failures.said(result.predictions, mnist.load("test")[1], [name])
+    if name not in said.networks or name in results.outdated(result.header):
+        return None
+    return np.argsort(-said.surprise[name].to_numpy(), kind="stable")
 
 
 def on_truth(classifier: "Classifier", identity: str) -> np.ndarray:

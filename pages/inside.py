@@ -21,7 +21,7 @@ METHODS = {  # how evidence is found
     "HiResCAM": "where the maps of a deep layer speak for the answer.",
     "integrated gradients": "which pixels add to the answer's score.",
     "gradient rollout": "from which patches attention brings what speaks for the answer.",
-    "its proposals": "where boxes lie that look like the answer.",
+    "its proposals": "where boxes lie that look like the answer; the white frame is the box that it answers with.",
     "its proposals: none": "it found no place for a box.",
 }
 UNSURE = 0.5  # who is less sure has not recognised the digit

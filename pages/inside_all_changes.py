@@ -48,6 +48,10 @@ def sliders(digit: np.ndarray) -> None:
     st.button("As it was", icon=":material/restart_alt:", key="inside_as_it_was", on_click=as_it_was)
     shift = amounts.pop("right"), amounts.pop("down")
     changed = perturb(digit, shift=shift, **amounts)
+    if not changed.any():
+        st.info(
+            "Nothing is left of the digit: move a slider back, or put all **as it was**.", icon=":material/ink_eraser:"
+        )
     answers = asked(changed)
     before = answers if np.array_equal(changed, digit) else asked(digit)
     with st.grid("auto", min_column_width=165):
@@ -175,7 +179,7 @@ def against(digit: np.ndarray) -> None:
     with st.grid("auto", min_column_width=looking.WIDE):
         figure = all_figures.steps(names, digit, signs, results, before, after)
         alt = "For each network the digit, the step against it and the result"
-        live_picture(figure, "inside_step", alt, tallest=looking.TALLEST)
+        live_picture(figure, "inside_fooled", alt, tallest=looking.TALLEST)
         figure = all_figures.certainty(names, np.array(EPSILONS), sure, answers)
         live_figure(figure, "inside_certainty", 480, "How sure each network stays as ε grows")
     arrays = {"networks": names, "signs": signs, "epsilon": epsilon, "results": results}

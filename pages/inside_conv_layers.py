@@ -134,7 +134,8 @@ def shown_filters(
     """Filters worth showing, their numbers, and what they are."""
     if layer.number == 1:  # in VGG16 and AlexNet it looks at red, green and blue: of a grey digit the same
         order = seen.order[:SHOWN]
-        return filters.sum(1)[order], order, "One for each map, in the same order"
+        told = "One for each map, in the same order" + (": red, green and blue added" if filters.shape[1] == 3 else "")
+        return filters.sum(1)[order], order, told
     pieces = filters[channel]
     order = np.argsort(-np.square(pieces).sum((1, 2)), kind="stable")[:SHOWN]
     return pieces[order], order, f"Map {channel + 1}: how it weighs {len(order)} of {len(pieces)} maps"

@@ -1,6 +1,5 @@
 """Look inside, convolutions: which strokes speak for a class, and whether other networks look at the same ones."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
@@ -30,12 +29,15 @@ READINGS = {
 }
 UNITS = {INTEGRATED: "added to the score (logit)", OCCLUSION: "probability lost"}
 WARM = "#FF8A1F"
+SIDE = 28
+PIXELS = f"{SIDE} × {SIDE} pixels"
 
 
 class Found(NamedTuple):
     """What speaks for classes, to one network."""
 
     method: str  # one of METHODS, or ROLLOUT
+    size: str  # what was looked at, such as "layer 3, 14 × 14"
     heats: np.ndarray  # float32[classes, 28, 28]
     blank: tuple[int, ...] = ()  # classes whose Grad-CAM was blank, so that HiResCAM has stood in for all
 
@@ -48,6 +50,7 @@ def show(name: str, digit: np.ndarray) -> None:
         return
     shares = classifier.predict_proba(digit[None])[0]
     first, second = map(int, np.argsort(-shares, kind="stable")[:2])
+    asked_about = f"{looking.identity(name)}_{crc32(digit.tobytes())}"  # another answer, another question
     heading, layer = st.container(), None
     left, right = st.columns(2, vertical_alignment="bottom", gap="medium")
     with left:
@@ -59,10 +62,14 @@ def show(name: str, digit: np.ndarray) -> None:
             layer = choose_layer(name, "inside_conv_gradcam", default_layer(name).number)
     left, right = st.columns(2, gap="medium")
     with left:
-        asked = choose_class("Why a …?", first, f"inside_conv_first_{name}_{crc32(digit.tobytes())}")
+        asked = choose_class("Why a …?", first, f"inside_conv_first_{asked_about}")
     with right:
-        other = choose_class("And why a …?", second, f"inside_conv_second_{name}_{crc32(digit.tobytes())}")
-    found = speaks(name, digit, (asked, other), method, layer)
+        other = choose_class("And why a …?", second, f"inside_conv_second_{asked_about}")
+    networks = {name: (looking.network(name), looking.identity(name)) for name in looking.loaded() if name in COMPARED}
+    with st.spinner("Looking …"):
+        if method == INTEGRATED:  # a class a core; kept
+            looking.side_by_side(lambda target: integrated(*networks[name], digit, target), (asked, other))
+        found = speaks(*networks[name], digit, (asked, other), method, layer)
     with heading:
         looking.question(f"Why a {asked}? Why a {other}?", READINGS[found.method])
     if found.blank:
@@ -74,16 +81,17 @@ def show(name: str, digit: np.ndarray) -> None:
         )
     left, right = st.columns([1, 2])
     with left:  # before the others are asked, which may take longer
-        for_two(name, digit, (asked, other), shares, found, layer)
-    with right:
-        compared = side_by_side(digit, asked, method, {name: found._replace(heats=found.heats[:1])})
+        for_two(name, digit, (asked, other), shares, found)
+    with right, st.spinner("Asking the others …"):
+        compared = compare(networks, digit, asked, method, {name: found._replace(heats=found.heats[:1])})
     looking.download(
         "Maps (NPZ)",
         lambda: looking.npz(digit=digit, classes=np.array((asked, other)), maps=found.heats, **compared),
         f"{name}_why_{asked}_{other}.npz",
     )
     if layer and not found.heats.any(axis=(1, 2)).all():
-        st.markdown("Nothing here: this layer knows strokes, not yet digits. A deeper one may tell more.")
+        deeper = " A deeper one may tell more." if layer.number < len(layers(name)) else ""
+        st.markdown(f"Nothing here: this layer's maps hold nothing that speaks for it.{deeper}")
 
 
 def default_layer(name: str) -> "Layer":
@@ -96,11 +104,8 @@ def choose_class(label: str, default: int, key: str) -> int:
     return st.segmented_control(label, range(10), default=default, required=True, key=key, wrap=True)
 
 
-def for_two(
-    name: str, digit: np.ndarray, classes: tuple[int, int], shares: np.ndarray, found: Found, layer: "Layer | None"
-) -> None:
+def for_two(name: str, digit: np.ndarray, classes: tuple[int, int], shares: np.ndarray, found: Found) -> None:
     """What speaks for each of two classes, to one network."""
-    size = " × ".join(map(str, layer.convolution.shape[1:])) + " places, enlarged" if layer else "28 × 28 pixels"
     titles = [
         f"<b>{target}</b>: " + (f"{shares[target]:.1%} sure" if heat.any() else "nothing here")
         for target, heat in zip(classes, found.heats, strict=True)
@@ -110,28 +115,28 @@ def for_two(
         found.heats,
         titles,
         f"Where does {MODELS[name].title} see it?",
-        f"{found.method}: {size}",
+        f"{found.method}: {found.size}",
         UNITS.get(found.method, "evidence"),
-        MODELS[name].colour if layer else None,
+        MODELS[name].colour if found.method in LAYERED else None,
     )
     live_picture(figure, "inside_conv_why", f"What speaks for {classes[0]} and for {classes[1]}")
 
 
-def side_by_side(digit: np.ndarray, target: int, method: str, known: dict[str, Found]) -> dict[str, np.ndarray]:
-    """What speaks for a class to each network that is loaded; some is known already. All have one scale: where their
-    units differ, each is a share of its strongest number."""
-    found = known | {
-        name: speaks(name, digit, (target,), method)
-        for name in COMPARED
-        if name not in known and looking.network(name) is not None
-    }
+def compare(
+    networks: dict[str, tuple["Classifier", str]], digit: np.ndarray, target: int, method: str, known: dict[str, Found]
+) -> dict[str, np.ndarray]:
+    """What speaks for a class to each network; some is known already. All have one scale: where their units differ,
+    each is a share of its strongest number."""
+    others = [name for name in networks if name not in known]
+    seen = looking.side_by_side(lambda name: speaks(*networks[name], digit, (target,), method), others)
+    found = known | dict(zip(others, seen, strict=True))
     found = {name: found[name] for name in COMPARED if name in found}
     heats = {name: of.heats[0] for name, of in found.items()}
     relative = method != OCCLUSION  # probabilities can be compared; logits and what layers make of them cannot
     if relative:
         heats = {name: heat / (np.abs(heat).max() or 1) for name, heat in heats.items()}
     titles = [
-        f"<b>{MODELS[name].title}</b>" + (f"<br>{of.method}" if of.method != method else "")
+        f"<b>{MODELS[name].title}</b><br>" + (of.size if of.method == method else f"{of.method}<br>{of.size}")
         for name, of in found.items()
     ]
     figure = conv_figures.evidence(
@@ -147,24 +152,36 @@ def side_by_side(digit: np.ndarray, target: int, method: str, known: dict[str, F
     return heats
 
 
-# Asking a network ----------------------------------------------------------------------------------------------------
+# Asking a network; from any thread ------------------------------------------------------------------------------------
 
 
-def speaks(name: str, digit: np.ndarray, classes: tuple[int, ...], method: str, layer: "Layer | None" = None) -> Found:
+def speaks(
+    classifier: "Classifier",
+    identity: str,
+    digit: np.ndarray,
+    classes: tuple[int, ...],
+    method: str,
+    layer: "Layer | None" = None,
+) -> Found:
     """What speaks for each class. Without a layer, methods that need one take the network's default."""
-    classifier, identity = looking.network(name), looking.identity(name)
+    from atelier.explain import gradcam
+
     if method == OCCLUSION:
-        return Found(method, occluded(classifier, identity, digit)[list(classes)])
+        return Found(method, PIXELS, occluded(classifier, identity, digit)[list(classes)])
     if method == INTEGRATED:
-        return Found(method, integrated(classifier, identity, digit, classes))
-    if name == "vit":
-        return Found(ROLLOUT, rolled_out(classifier, identity, digit, classes))
-    layer = layer or default_layer(name)
+        return Found(method, PIXELS, np.stack([integrated(classifier, identity, digit, each) for each in classes]))
+    if classifier.spec.name == "vit":
+        side = SIDE // classifier.network.config.patch_size
+        return Found(ROLLOUT, f"{side} × {side} patches", rolled_out(classifier, identity, digit, classes))
+    layer = layer or gradcam.default_layer(classifier)
+    rows, columns = layer.convolution.shape[1:]
+    size = f"layer {layer.number}, {rows} × {columns}"
     heats = cam(classifier, identity, digit, classes, method, layer, layer.number)
     blank = tuple(target for target, heat in zip(classes, heats, strict=True) if not heat.any())
     if method == GRAD_CAM and blank:
-        return Found(HIRES_CAM, cam(classifier, identity, digit, classes, HIRES_CAM, layer, layer.number), blank)
-    return Found(method, heats)
+        heats = cam(classifier, identity, digit, classes, HIRES_CAM, layer, layer.number)
+        return Found(HIRES_CAM, size, heats, blank)
+    return Found(method, size, heats)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -192,17 +209,14 @@ def rolled_out(_classifier: "Classifier", identity: str, digit: np.ndarray, clas
     return np.kron(patches, np.ones((1, size, size), np.float32))
 
 
-@st.cache_data(max_entries=200, show_spinner="Looking …")
-def integrated(_classifier: "Classifier", identity: str, digit: np.ndarray, classes: tuple[int, ...]) -> np.ndarray:
+@st.cache_data(max_entries=200, show_spinner=False)
+def integrated(_classifier: "Classifier", identity: str, digit: np.ndarray, target: int) -> np.ndarray:
     from atelier.explain import gradcam
 
-    with ThreadPoolExecutor() as pool:  # a class a core
-        return np.stack(
-            list(pool.map(lambda target: gradcam.integrated_gradients(_classifier, digit, target), classes))
-        )
+    return gradcam.integrated_gradients(_classifier, digit, target)
 
 
-@st.cache_data(max_entries=200, show_spinner="Hiding one part after another …")
+@st.cache_data(max_entries=200, show_spinner=False)
 def occluded(_classifier: "Classifier", identity: str, digit: np.ndarray) -> np.ndarray:
     from atelier.explain import gradcam
 

@@ -134,7 +134,8 @@ def without_boxes(picture: np.ndarray, detector: "Classifier | None") -> None:
         cost("CNN, whole picture: one digit", f"{whole.argmax()}, {whole.max():.0%} sure", whole_time)
         cost("CNN, sliding: answers without boxes", f"{slide.labels.size:,}", sliding_time)
     st.caption("Milliseconds on this computer, the median of a few repeats.")
-    numbers("sliding", confidence=slide.confidence, labels=slide.labels)
+    arrays = {"confidence": slide.confidence, "labels": slide.labels, "whole": whole}
+    numbers("sliding", **arrays, sliding_milliseconds=sliding_time, whole_milliseconds=whole_time)
 
 
 def cost(title: str, answer: str, milliseconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,7 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
         "rollout only what speaks for one digit.",
     )
     answer = int(classifier.predict(digit[None])[0])
+    asked_about = f"{looking.identity('vit')}_{crc32(digit.tobytes())}"  # another answer, another question
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         fusion = st.segmented_control(
             "Heads together", list(FUSIONS), default="mean", required=True, format_func=FUSIONS.get, key="inside_fusion"
@@ -149,7 +151,7 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
             help="So many of each layer's smallest attentions count as nothing: the strong paths stay.",
         )  # fmt: skip
     target = st.segmented_control(
-        "Why this digit?", range(10), default=answer, required=True, key=f"inside_target_{answer}"
+        "Why this digit?", range(10), default=answer, required=True, key=f"inside_target_{asked_about}"
     )
     rolled = attention.rollout(classifier.attention(digit), fusion, discard / 100)
     pulled = attention.gradient_rollout(classifier, digit, target, fusion, discard / 100)

@@ -19,7 +19,7 @@ SIDE = plotting.SIDE
 COLUMNS = 8  # of a sheet of maps
 PRINTED = 5  # rows and columns up to which each number of a window is printed
 FINEST = 64  # rows and columns of a map in a sheet: more are not seen
-GAP, LABEL = 6, 12  # between digits and above them, in pixels of a digit
+GAP, LINE = 6, 5  # between digits, and a line above them, in pixels of a digit
 FROZEN, CHOSEN = "#8A94A0", "#FF3B30"
 FOR, AGAINST = "#F4A100", "#3E8EDE"  # of evidence with a sign; seen on grey ink and black, and by colour-blind people
 
@@ -155,7 +155,7 @@ def arithmetic(spelt: "PixelArithmetic", names: Sequence[str], colour: str) -> F
                 y0=above + 0.5,
                 xgap=1,
                 ygap=1,
-                showscale=False,  # the numbers are there to be read
+                showscale=False,  # the numbers are printed, or the title tells what full colour is
                 hovertemplate=f"{name} %{{z:.3f}}<extra></extra>",
                 **printed,
             )
@@ -168,6 +168,9 @@ def arithmetic(spelt: "PixelArithmetic", names: Sequence[str], colour: str) -> F
     for left, texts in ((0, names), (2 * apart, sums)):
         traces.append(_text(np.full(count, left), rows - above / 2, texts, "middle right"))
     title, subtitle = "How does this number come about?", "Window × filter = products · grey: below zero"
+    if not printed:
+        most = " × ".join(f"{_strong(cells):.2f}" for cells in (spelt.windows, spelt.filters))
+        subtitle += f"<br>Full colour: {most} = {_strong(spelt.products):.2f}, or as much below zero"
     figure = plotting.pictures(traces, title, subtitle, 2 * apart + width, count * (height + above))
     return figure.update_xaxes(constraintoward="left").update_yaxes(constraintoward="top")
 
@@ -218,7 +221,8 @@ def evidence(
         count * width - GAP,
         SIDE,
     )
-    return figure.update_yaxes(range=[SIDE + 1, -LABEL])
+    lines = 1 + max(title.count("<br>") for title in titles)
+    return figure.update_yaxes(range=[SIDE + 1, -2 - LINE * lines])
 
 
 def distances(trained: Sequence[bool], moved: dict[int, float], colour: str) -> Figure:

@@ -12,6 +12,7 @@ farther than the true ones the neighbours are that are found so: on average 0.4%
 
 import contextlib
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -110,7 +111,7 @@ class Neighbours:
 
         Raises:
             OSError: if there is no such file.
-            ValueError, KeyError, zipfile.BadZipFile: if it is damaged.
+            ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error: if it is damaged.
         """
         with np.load(path, allow_pickle=False) as content:
             return cls(**{field.name: content[field.name] for field in fields(cls)})
@@ -162,7 +163,9 @@ def _find(classifier: Classifier, progress: Callable[[float], None]) -> Neighbou
     name = name_of(classifier)
     kept = user_cache_path("deep-learning-atelier") / "neighbours" / f"{name}.npz"
     for path in (SHIPPED / f"{classifier.spec.name}.npz", kept):
-        with contextlib.suppress(OSError, ValueError, KeyError, BadZipFile):  # not there, or damaged
+        with contextlib.suppress(
+            OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error
+        ):  # not there, or damaged
             found = Neighbours.load(path)
             if str(found.fingerprint) == name:
                 return found

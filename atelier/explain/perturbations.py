@@ -201,7 +201,7 @@ def smallest_flip(classifier: Classifier, digit: np.ndarray, kind: str) -> Flip 
 
     All directions are tried with rising amounts. Once some flip the answer, the stretch between this amount and the
     one before is searched in these, finer and finer. What flips the answer and lets it return between two amounts of
-    `KINDS[kind].tries` can be missed.
+    `KINDS[kind].tries` can be missed. Nothing that leaves a blank picture counts.
 
     Args:
         digit: `uint8[28, 28]`.
@@ -241,7 +241,7 @@ def _first_flips(
         flips = [
             Flip(way.unit.format(amount), float(amount), direction, int(answer), picture)
             for (amount, direction), answer, picture in zip(tried, classifier.predict(changed), changed, strict=True)
-            if answer != said
+            if answer != said and picture.any()  # of a blank picture nobody asks
         ]
         if flips:
             return [flip for flip in flips if flip.amount == flips[0].amount]

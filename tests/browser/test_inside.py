@@ -9,6 +9,12 @@ from server import serve
 
 from atelier import MODELS
 
+ALL_FIVE = {  # what can be asked of them, and the question that it leads to
+    "What fools them": "What if somebody knows the network",
+    "What they find alike": "Which digits does it find most like this one?",
+    "What they are made of": "What is it made of?",
+    "What changes their minds": "How little is enough?",
+}
 SEEN = "The digit as the networks see it, 28 by 28 pixels"
 
 
@@ -49,6 +55,11 @@ def test_a_drawn_digit_is_looked_into(page):
         expect(page.locator(f".st-key-evidence_{name} img")).to_be_visible()
     expect(page.get_by_text("The digit that was drawn.")).to_be_visible()
     assert page.get_by_alt_text(SEEN).get_attribute("src") == drawn
+
+    for part, asked in ALL_FIVE.items():
+        page.locator(".st-key-ask").get_by_role("radio", name=part).click()
+        expect(page.get_by_role("heading", name=asked)).to_be_visible()
+        assert page.get_by_text("Traceback").count() == 0
 
     look(page, "Vision Transformer")
     click(page, "inside_looks", 0.7, 0.5)
@@ -96,6 +107,10 @@ def test_the_detector_is_looked_into_on_a_phone(browser, app):
     assert fits(page)
     page.get_by_role("button", name="Next").tap()
     expect(page.get_by_role("heading", name="2. ")).to_be_visible()
+    assert fits(page)
+
+    page.goto(f"{app}/inside?ask=What+fools+them")
+    figure(page, "inside_fooled")
     assert fits(page)
 
     page.goto(f"{app}/inside?view=Faster+R-CNN&inside_step=Boxes")

@@ -145,6 +145,13 @@ def test_the_smallest_step_by_hand():
     assert flip.amount == pytest.approx(0.05, abs=0.5 / 255 + 0.001)  # pixels are whole numbers
 
 
+def test_a_blank_picture_is_no_flip():
+    """Moved out of the picture, the spot no longer speaks for 0; any other way it does."""
+
+    everywhere = {(row, column): -1.0 for row in range(28) for column in range(28)}
+    assert smallest_flip(says_one_if(everywhere, -0.5), spot((0, 14)), "shift") is None
+
+
 def test_nothing_found_is_none():
     assert smallest_flip(says_one_if({}, 1.0), SEVEN, "rotation") is None
 

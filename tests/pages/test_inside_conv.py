@@ -68,7 +68,7 @@ def text(key):
 def test_the_first_look_already_explains(page):
     assert titles(page) == ["What does each layer find?", "Why a 4? Why a 2?"]
     assert "16 × 24 × 24" in text("inside_conv_maps")
-    assert "12 × 12 places" in text("inside_conv_why")
+    assert "layer 3, 12 × 12" in text("inside_conv_why")
     assert page.segmented_control(key="inside_conv_method").value == "Grad-CAM"
     assert {"inside_conv_arithmetic", "inside_conv_compared"} <= SHOWN.keys()
     assert any("as the layer itself gives" in markdown.value for markdown in page.markdown)
@@ -105,7 +105,12 @@ def test_a_blank_grad_cam_gives_way_to_hires_cam_and_says_so(page):
     assert "HiResCAM" in text("inside_conv_why")
     assert np.nanmax(SHOWN["inside_conv_why"].data[1].z) > 0
     titles_of = SHOWN["inside_conv_compared"].data[-1].text
-    assert titles_of == ("<b>CNN</b><br>HiResCAM", "<b>VGG16</b>", "<b>AlexNet</b>", "<b>ViT</b><br>rollout")
+    assert [title.split("<br>") for title in titles_of] == [
+        ["<b>CNN</b>", "HiResCAM", "layer 3, 12 × 12"],
+        ["<b>VGG16</b>", "layer 7, 12 × 12"],
+        ["<b>AlexNet</b>", "layer 2, 7 × 7"],
+        ["<b>ViT</b>", "rollout", "7 × 7 patches"],
+    ]
     choose(page, "inside_conv_network", "vgg16")  # whose is not blank
     assert not page.info
     assert "Grad-CAM" in text("inside_conv_why")
@@ -113,7 +118,7 @@ def test_a_blank_grad_cam_gives_way_to_hires_cam_and_says_so(page):
 
 def test_the_layer_of_grad_cam_can_be_chosen_and_its_size_is_told(page):
     choose(page, "inside_conv_gradcam", 1)
-    assert "24 × 24 places" in text("inside_conv_why")
+    assert "layer 1, 24 × 24" in text("inside_conv_why")
 
 
 def test_a_run_of_other_sizes_is_looked_into(page, monkeypatch):

@@ -10,6 +10,7 @@ import atelier
 from atelier import MODELS, checkpoint
 from atelier.data import mnist
 from atelier.models.cnn import CNN, CNNConfig
+from atelier.studies import results
 from atelier.training import runs
 from pages import digit_choice, looking, shared
 
@@ -99,7 +100,18 @@ def test_any_test_digit_can_be_chosen_by_number_and_by_class(inside, text):
     assert inside.session_state["truth"] == 8
 
 
-def test_the_hardest_digits_of_a_network_can_be_chosen(inside, text, monkeypatch):
+def test_the_hardest_digits_of_a_shipped_network_are_known(inside, text):
+    said = np.load(results.SHIPPED / "leaderboard.npz")
+    surest_mistake = np.where(said["vit_guess"] != LABELS, said["vit_confidence"], 0).argmax()
+    look(inside)
+    inside.selectbox(key="digit_hardest_for").set_value("vit")
+    look(inside)
+    assert np.array_equal(inside.session_state["digit"], IMAGES[surest_mistake])
+    assert "number 1 of the hardest for ViT" in inside.markdown[0].value
+
+
+def test_the_hardest_digits_of_a_network_can_be_measured(inside, text, monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "SHIPPED", tmp_path)  # where nothing is recorded
     monkeypatch.setattr(digit_choice, "ALL", 1_000)
     probabilities = atelier.load("cnn", "cpu").predict_proba(IMAGES[:1_000])
     hardest, second = np.argsort(probabilities[np.arange(1_000), LABELS[:1_000]])[:2]

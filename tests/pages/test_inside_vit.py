@@ -115,7 +115,9 @@ def test_rollouts_follow_their_controls(use, drawn, shipped):
     use(shipped)
     app = look()
     before = [np.array(drawn[key].data[1].z) for key in ("inside_rollout", "inside_gradient_rollout")]
-    app.segmented_control(key="inside_target_7").set_value(2)
+    (asked,) = [control for control in app.segmented_control if control.label == "Why this digit?"]
+    assert asked.value == 7
+    asked.set_value(2)
     look(app)
     assert "why 2?" in title(drawn["inside_gradient_rollout"])
     assert np.array_equal(drawn["inside_rollout"].data[1].z, before[0])  # knows nothing of classes
