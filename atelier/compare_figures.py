@@ -181,13 +181,15 @@ def reliability(curves: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
             "%{customdata[2]:,} digits<br>%{x:.1%} sure on average, %{y:.1%} right<extra></extra>",
         )
         lines.append(line)
+    least = min((value for line in lines for value in (*line.x, *line.y)), default=0.0)  # all below would be empty
+    scale = {"tickformat": "~%", "range": [least - 0.03, 1.03]}
     ideal = Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, name="as right as sure")
     return plotting.figure(
         [ideal, *lines],
         "How right, when so sure?",
         "Below the dotted line: too sure · larger: more digits",
-        xaxis=plotting.axis("How sure it is") | {"tickformat": "~%", "range": [-0.03, 1.03]},
-        yaxis=plotting.axis("How often it is right") | {"tickformat": "~%", "range": [-0.03, 1.03]},
+        xaxis=plotting.axis("How sure it is") | scale,
+        yaxis=plotting.axis("How often it is right") | scale,
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": -0.25, "yanchor": "top"},
     )

@@ -49,7 +49,7 @@ class ExportError(checkpoint.CheckpointError):
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written, and what its check found."""
+    """A file that was written, and what a check of it found."""
 
     path: Path
     compared: str  # with what
@@ -74,22 +74,28 @@ def export(source: str | os.PathLike, format: str, out: Path) -> list[Exported]:
     if out.exists() and out.samefile(find_checkpoint(source)):
         raise ExportError(f"{out} is the network's own file: choose another name with --out.")
     classifier.network.requires_grad_(False)
-    graphs = {out: (trace_digits, check_digits)}
-    if format != "safetensors" and isinstance(classifier.network, FasterRCNN):
-        graphs[out.with_name(f"{out.stem}-scenes{out.suffix}")] = trace_scenes, check_scenes
-    unfinished = {path: path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in graphs}
+    files = {out: (trace_digits, [check_digits])}
+    if isinstance(classifier.network, FasterRCNN):
+        if format == "safetensors":  # one file of weights does both
+            files[out][1].append(check_scenes)
+        else:
+            files[out.with_name(f"{out.stem}-scenes{out.suffix}")] = trace_scenes, [check_scenes]
+    unfinished = {path: path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in files}
     try:
         written = []
-        for path, (trace, check) in graphs.items():
+        for path, (trace, checks) in files.items():
             write(classifier, format, unfinished[path], trace)
-            written.append(Exported(path, *check(read(unfinished[path], format), classifier)))
-        for path in graphs:
+            run = read(unfinished[path], format)
+            written += [Exported(path, *check(run, classifier)) for check in checks]
+        for path in files:
             os.replace(unfinished[path], path)
-    except (ImportError, RuntimeError) as error:
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"PyTorch could not export this network to {format}: {told[0]}") from error
+    except checkpoint.CheckpointError:
+        raise
     except OSError as error:
         raise ExportError(f"{out} could not be written: {error.strerror or error}.") from None
+    except Exception as error:  # those of ONNX Runtime have nothing else in common
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExportError(f"This network could not be exported to {format}: {told[0]}") from error
     finally:
         for path in unfinished.values():
             path.unlink(missing_ok=True)
@@ -130,7 +136,14 @@ def read(path: Path, format: str) -> Run:
     """A file as whoever gets it would run it."""
     if format == "safetensors":
         classifier = Classifier.load(path, "cpu")
-        return lambda digits: [classifier.predict_proba(digits)]
+
+        def answer(pixels: np.ndarray) -> list[np.ndarray]:
+            if pixels.ndim == 3:
+                return [classifier.predict_proba(pixels)]
+            found = classifier.detect(pixels)
+            return [found.boxes, found.labels, found.scores]
+
+        return answer
     if format == "pt2":
         network = torch.export.load(io.BytesIO(path.read_bytes())).module()
 

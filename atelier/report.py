@@ -9,19 +9,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
-from itertools import combinations
 from numbers import Number
 
 import pandas as pd
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from atelier import compare_figures
+from atelier import compare_figures, compare_tables
 from atelier.data import mnist
 from atelier.evaluation import failures, tally
-from atelier.evaluation.significance import compare
 from atelier.evaluation.tally import Entry
-from atelier.studies import STUDIES
+from atelier.studies import STUDIES, leaderboard
 from atelier.studies.results import Result
 from atelier.studies.study import Study
 from atelier.zoo import MODELS
@@ -29,6 +27,7 @@ from atelier.zoo import MODELS
 SOURCES = {"shipped": "Shipped with the project", "local": "Measured on our computer"}
 HEIGHT = 460  # pixels, of a figure that does not know its own
 LONG = 12  # rows: longer tables are folded up
+NETWORKS = ("network", "first", "second")  # columns that hold networks
 INK, GRID = "#12202E", "#C3D0DC"  # as on the light pages: a report is paper
 
 _AXIS = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False}
@@ -121,15 +120,28 @@ def about(study: Study, expected: int | None) -> Iterator[str]:
 def measured(study: Study, source: str, result: Result, names: Mapping[str, str]) -> Iterator[str]:
     """What a study found: in words, as figures, as tables."""
     findings, file = study.findings(result.table), f"{study.name}-{source}"
+    figure, sentences = study.figure(result.table), " ".join(findings.sentences)
+    if study.name == "leaderboard":  # which alone has people's own runs
+        sentences = called_by_name(figure, sentences, result.table, names)
     yield f"<h3>{escape(SOURCES.get(source, source))}{' (quick)' if result.header.get('quick') else ''}</h3>"
-    yield f"<p>What we found: {escape(study.answers[findings.right])}</p><p>{escape(' '.join(findings.sentences))}</p>"
-    yield drawing(study.figure(result.table), study.question)
+    yield f"<p>What we found: {escape(study.answers[findings.right])}</p><p>{escape(sentences)}</p>"
+    yield drawing(figure, study.question)
     yield table(result.table, file, names)
     if study.name == "leaderboard":
         yield from costs(result.table, names)
     if result.predictions:
         _, labels = mnist.load("test")
         yield from mistakes(failures.said(result.predictions, labels, result.table.network), result.table, file, names)
+
+
+def called_by_name(figure: Figure, sentences: str, rows: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """The leaderboard's sentences, and its figure, which is changed, with the names that people gave their runs."""
+    titles = {leaderboard.title(row): names.get(row.network, row.network) for _, row in rows.iterrows()}
+    figure.update_yaxes(tickvals=list(titles), ticktext=[escape(name) for name in titles.values()])
+    for title, name in titles.items():
+        if name != title:
+            sentences = sentences.replace(title, f"“{name}”")
+    return sentences
 
 
 def costs(rows: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
@@ -143,31 +155,41 @@ def costs(rows: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
 
 
 def mistakes(said: failures.Said, rows: pd.DataFrame, file: str, names: Mapping[str, str]) -> Iterator[str]:
-    """Confusion matrices, and which differences between networks may be chance."""
-    if said.networks:
-        yield "<h4>Which digits are taken for which?</h4>"
-        yield f'<div class="figures">{"".join(confusions(said, rows, names))}</div>'
+    """Who takes which digits for which, where they disagree, which differences may be chance, who is too sure."""
+    if not said.networks:
+        return
+    styles = {row.network: (names.get(row.network, row.network), MODELS[row.model].colour) for row in rows.itertuples()}
+    yield "<h4>Which digits are taken for which?</h4>"
+    yield f'<div class="figures">{"".join(confusions(said, styles))}</div>'
+    yield table(compare_tables.confusions(said), f"{file}-confusions", names)
     if len(said.networks) > 1:
-        yield "<h4>Which differences may be chance?</h4><p>McNemar's exact test of any two networks.</p>"
-        yield table(differences(said, names), f"{file}-pairs", {})
+        yield from disagreements(said, file, names)
+    yield "<h4>Can they be believed?</h4><p>Of all digits that a network is 90% sure of, it should read 90% right.</p>"
+    bins = compare_tables.reliability(said)
+    curves = [(*styles[network], part) for network, part in bins.groupby("network", sort=False)]
+    yield drawing(compare_figures.reliability(curves), "How often each network is right against how sure it is")
+    yield table(bins, f"{file}-reliability", names)
 
 
-def confusions(said: failures.Said, rows: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
-    colours = {row.network: MODELS[row.model].colour for row in rows.itertuples()}
+def confusions(said: failures.Said, styles: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     for network in said.networks:
-        title = names.get(network, network)
-        figure = compare_figures.confusion(failures.confusion(said, network), title, colours[network])
+        title, colour = styles[network]
+        figure = compare_figures.confusion(failures.confusion(said, network), title, colour)
         yield drawing(figure, f"{title}: which digits it takes for which")
 
 
-def differences(said: failures.Said, names: Mapping[str, str]) -> pd.DataFrame:
-    rows = []
-    for first, second in combinations(said.networks, 2):
-        test = compare(said.right[first], said.right[second])
-        both = names.get(first, first), names.get(second, second)
-        rows.append((*both, test.only_first, test.only_second, test.p, "could be" if test.is_chance else "hardly"))
-    columns = ["first", "second", "only_first_right", "only_second_right", "p", "chance"]
-    return pd.DataFrame(rows, columns=columns)
+def disagreements(said: failures.Said, file: str, names: Mapping[str, str]) -> Iterator[str]:
+    """Which digits some networks read right and others wrong, and whether that may be chance."""
+    yield "<h4>Which digits are hard, and for how many?</h4>"
+    yield table(compare_tables.agreement(said), f"{file}-agreement", names)
+    yield "<p>What each network says to the digits that any of them misreads, and how sure it is.</p>"
+    heads = {}
+    for network in said.networks:
+        title = names.get(network, network)
+        heads |= {f"{network}{failures.GUESS}": title, f"{network}{failures.CONFIDENCE}": f"{title} is sure"}
+    yield table(compare_tables.misread(said), f"{file}-misread", heads)
+    yield "<h4>Which differences may be chance?</h4><p>McNemar's exact test of any two networks.</p>"
+    yield table(compare_tables.pairs(said), f"{file}-pairs", names)
 
 
 def drawn(entries: Sequence[Entry], names: Mapping[str, str]) -> Iterator[str]:
@@ -188,7 +210,7 @@ def circumstances(results: Sequence[tuple[str, Result]]) -> Iterator[str]:
                 "study": header.get("title", header.get("study", "")),
                 "source": SOURCES.get(source, source),
                 "date": str(header.get("date", ""))[:10],
-                "device": f"{header.get('device_name', '')} ({header.get('device', '')})",
+                "device": header.get("device_name", ""),
                 "seeds": ", ".join(map(str, header.get("seeds", []))),
                 "seconds": header.get("seconds"),
                 "points": f"{header.get('points', '?')} of {header.get('of', '?')}",
@@ -221,7 +243,8 @@ def drawing(figure: Figure, told: str) -> str:
 def table(rows: pd.DataFrame, file: str, names: Mapping[str, str]) -> str:
     """A table, and the same as CSV. Networks go by their names, except in the CSV. A table that is wider than high
     lies on its side."""
-    shown = rows.assign(network=[names.get(name, name) for name in rows.network]) if "network" in rows else rows
+    columns = [column for column in NETWORKS if column in rows]
+    shown = rows.assign(**{column: [names.get(name, name) for name in rows[column]] for column in columns})
     lines = [[names.get(column, column.replace("_", " ")) for column in shown], *shown.itertuples(index=False)]
     if len(rows) < len(rows.columns):
         lines = list(zip(*lines, strict=True))

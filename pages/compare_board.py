@@ -1,14 +1,12 @@
 """Compare, the leaderboard: every network in numbers, what accuracy costs, and what of it may be chance."""
 
-from itertools import combinations
-
 import pandas as pd
 import streamlit as st
 
-from atelier import MODELS, compare_figures
+from atelier import MODELS, compare_figures, compare_tables
 from atelier.evaluation.failures import Said
 from atelier.evaluation.significance import compare
-from atelier.studies.results import Result
+from atelier.studies.results import SOURCES, Result
 from pages import compare_export, looking, measured, shared
 from pages.live import live_figure
 
@@ -62,7 +60,7 @@ COLUMNS = {
         format="localized",
         help="How long it learnt digits; not counted: what VGG16 and AlexNet learnt on letters before.",
     ),
-    "training_device": _text("Trained on", help="Times can only be compared on the same device."),
+    "training_device": _text("Trained on", width=160, help="Times can only be compared on the same device."),
     "latency_p50_ms": _number("Latency p50, ms", format="%.1f", help="Half of all single digits are read faster."),
     "latency_p95_ms": _number("Latency p95, ms", format="%.1f", help="Of 20 single digits, 19 are read faster."),
     "throughput_per_second": _number("Digits per second", format="localized", help="When it reads many at once."),
@@ -112,12 +110,12 @@ def table(found: dict[str, Result]) -> None:
         )
     looking.download("Leaderboard (CSV)", rows.drop(columns="colour").to_csv(index=False), "leaderboard.csv")
     for source, result in found.items():
-        measured.provenance(result, measured.SOURCES[source] if several else "")
+        measured.provenance(result, SOURCES[source] if several else "")
 
 
 def joined(found: dict[str, Result]) -> pd.DataFrame:
     """All rows, with names and with where they were measured."""
-    parts = [result.table.assign(where=measured.SOURCES[source]) for source, result in found.items()]
+    parts = [result.table.assign(where=SOURCES[source]) for source, result in found.items()]
     return measured.with_names(pd.concat(parts, ignore_index=True))
 
 
@@ -143,7 +141,7 @@ def trade_offs(found: dict[str, Result]) -> None:
         if len(result.table) < 2:  # one alone has nothing to be compared with
             continue
         if len(found) > 1:
-            st.markdown(f"**{measured.SOURCES[source]}**")
+            st.markdown(f"**{SOURCES[source]}**")
         with st.grid("auto", min_column_width=PANELS):
             for cost, figure in compare_figures.trade_offs(measured.with_names(result.table)).items():
                 told = f"Accuracy against {compare_figures.COSTS[cost][1].lower()}"
@@ -185,16 +183,7 @@ def chance(found: dict[str, Result]) -> None:
             help="McNemar's exact test. p is how often two equally good networks would differ at least so much by mere "
             "chance; below 0.05, chance is hardly the reason.",
         )
-    looking.download("All pairs (CSV)", lambda: pairs(said).to_csv(index=False), "mcnemar.csv")
-
-
-def pairs(said: Said) -> pd.DataFrame:
-    """McNemar's test of any two networks."""
-    rows = []
-    for first, second in combinations(said.networks, 2):
-        test = compare(said.right[first], said.right[second])
-        rows.append((first, second, test.only_first, test.only_second, test.digits, test.p))
-    return pd.DataFrame(rows, columns=["first", "second", "only_first_right", "only_second_right", "digits", "p"])
+    looking.download("All pairs (CSV)", lambda: compare_tables.pairs(said).to_csv(index=False), "mcnemar.csv")
 
 
 # Runs of one's own ---------------------------------------------------------------------------------------------------
@@ -205,9 +194,10 @@ def measure_runs(names: dict[str, str]) -> None:
         "How do your own runs compare?",
         "Choose which networks this computer measures. With the shipped ones among them, their times can be compared.",
     )
-    in_use = [run for run in map(shared.chosen, MODELS) if run in names]
-    wanted = state.get("compare_networks") or in_use or list(MODELS)
-    state.compare_networks = [network for network in wanted if network in names]  # a run may have been deleted
+    if "compare_networks" not in state:
+        in_use = [run for run in map(shared.chosen, MODELS) if run in names]
+        state.compare_networks = in_use or list(MODELS)
+    state.compare_networks = [network for network in state.compare_networks if network in names]  # some may be deleted
     st.multiselect(
         "Networks",
         names,

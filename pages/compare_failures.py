@@ -5,12 +5,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from atelier import MODELS, compare_figures
+from atelier import MODELS, compare_figures, compare_tables
 from atelier.data import mnist
-from atelier.evaluation import calibration, failures
+from atelier.evaluation import failures
 from atelier.evaluation.failures import Said
 from pages import digit_choice, looking, measured
 from pages.live import live_figure, live_picture
@@ -74,6 +73,7 @@ def taken_for(said: Said) -> None:
                 f"How often {measured.named(name)[0]} takes each digit for each",
                 on_click=partial(cell_clicked, name),
             )
+    looking.download("All counts (CSV)", lambda: compare_tables.confusions(said).to_csv(index=False), "confusions.csv")
     digits = failures.taken_for(said, network, true, guess)
     title = measured.named(network)[0]
     what = f"{true}s that {title} reads right" if true == guess else f"{true}s that {title} takes for {guess}s"
@@ -134,8 +134,9 @@ def one_against_another(said: Said) -> None:
 # Digits --------------------------------------------------------------------------------------------------------------
 
 
+@st.fragment
 def sheet(said: Said, digits: np.ndarray, key: str, what: str, network: str | None = None) -> None:
-    """The first of these digits; a click on one opens it in Look inside.
+    """These digits, a few at a time; a click on one opens it in Look inside.
 
     Args:
         digits: `int64[K]`, numbers of test digits.
@@ -147,7 +148,19 @@ def sheet(said: Said, digits: np.ndarray, key: str, what: str, network: str | No
     if not len(digits):
         st.info(f"{what}: there are none.")
         return
-    shown = digits[:MOST]
+    with st.grid("auto", min_column_width=WIDE):
+        picture, words = st.container(), st.container()
+    with words:
+        pages = math.ceil(len(digits) / MOST)
+        page = st.pagination(pages, key=f"{key}_page_{what}") if pages > 1 else 1  # others have another key: the first
+        first = MOST * (page - 1)
+        shown = digits[first : first + MOST]
+        part = f", {first + 1:,} to {first + len(shown):,} of them shown" * (len(digits) > MOST)
+        st.markdown(
+            f"**{len(digits):,}** digit{'s' * (len(digits) > 1)}{part}. Beneath each: what it is → what it was taken "
+            "for, and how surely."
+        )
+        looking.download("These digits (CSV)", lambda: failures.told(said, digits).to_csv(index=False), f"{key}.csv")
     images, _ = mnist.load("test")
     of = said.surprise.iloc[shown].idxmax(axis=1) if network is None else [network] * len(shown)
     texts = [
@@ -163,18 +176,9 @@ def sheet(said: Said, digits: np.ndarray, key: str, what: str, network: str | No
         for digit in shown
     ]
     figure = compare_figures.digits(images[shown], texts, told, shown, what)
-    rows = math.ceil(len(shown) / compare_figures.COLUMNS)
-    with st.grid("auto", min_column_width=WIDE):
-        live_picture(figure, key, what, digit_clicked, tallest=ROW * rows)
-        with st.container():
-            st.markdown(
-                f"**{len(digits):,}** digit{'s' * (len(digits) > 1)}"
-                + (f", the first {MOST} of them shown." if len(digits) > MOST else ".")
-                + " Beneath each: what it is → what it was taken for, and how surely."
-            )
-            looking.download(
-                "These digits (CSV)", lambda: failures.told(said, digits).to_csv(index=False), f"{key}.csv"
-            )
+    with picture:
+        tallest = ROW * math.ceil(len(shown) / compare_figures.COLUMNS)
+        live_picture(figure, key, what, digit_clicked, tallest)
 
 
 def digit_clicked(point: dict[str, Any]) -> None:
@@ -190,13 +194,8 @@ def reliability(said: Said) -> None:
         "Can they be believed?",
         "Digits by how sure a network is of its answer: of all that it is 90% sure of, it should read 90% right.",
     )
-    tables = {
-        network: calibration.reliability(said.confidence[network], said.right[network]) for network in said.networks
-    }
-    figure = compare_figures.reliability([(*measured.named(network), table) for network, table in tables.items()])
+    bins = compare_tables.reliability(said)
+    curves = [(*measured.named(network), part) for network, part in bins.groupby("network", sort=False)]
+    figure = compare_figures.reliability(curves)
     live_figure(figure, "compare_reliability", CURVES, "How often each network is right against how sure it is")
-    looking.download(
-        "Reliability (CSV)",
-        lambda: pd.concat(tables, names=["network"]).reset_index(level=0).to_csv(index=False),
-        "reliability.csv",
-    )
+    looking.download("Reliability (CSV)", lambda: bins.to_csv(index=False), "reliability.csv")

@@ -4,7 +4,7 @@ import streamlit as st
 from plotly.graph_objects import Figure
 
 from atelier.studies import STUDIES
-from atelier.studies.results import Result
+from atelier.studies.results import SOURCES, Result
 from atelier.studies.study import Study
 from pages import looking, measured
 from pages.live import live_figure
@@ -63,7 +63,7 @@ def expectation(study: Study, found: dict[str, Result]) -> bool:
 
 def revealed(study: Study, source: str, result: Result, figure: Figure) -> None:
     """Figure, findings, where they come from, and the table of one result."""
-    st.markdown(f"**{measured.SOURCES[source]}**")
+    st.markdown(f"**{SOURCES[source]}**")
     live_figure(figure, f"compare_{study.name}_{source}", figure.layout.height or FIGURE, study.question)
     with st.grid("auto", min_column_width=WIDE):
         with st.container():

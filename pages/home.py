@@ -48,12 +48,14 @@ def tested(conclusion: Conclusion) -> None:
     except results.ResultError as error:
         st.info(str(error), icon=":material/hourglass_empty:")
         return
-    findings = study.findings(result.table)
-    if study.answers[findings.right] in conclusion.supported_by:
+    findings, verdict = study.findings(result.table), conclusion.verdict(result)
+    if verdict.holds is None:
+        st.badge("The numbers do not tell", icon=":material/question_mark:", color="gray")
+    elif verdict.holds:
         st.badge("The numbers say so, too", icon=":material/check:", color="green")
     else:
         st.badge("The numbers say otherwise", icon=":material/close:", color="orange")
-    st.markdown(" ".join(findings.sentences))
+    st.markdown(" ".join([*findings.sentences, verdict.why]))
     st.html(plot(conclusion.bars(result.table)))
     view = {} if study.name == "leaderboard" else {"view": "Studies", "study": study.title}
     link = f"See the study: {study.title}"

@@ -17,7 +17,6 @@ from atelier.training import jobs, overview, runs
 from atelier.training.runs import UNFINISHED, Run, RunError
 from pages.run_view import attempt
 
-SOURCES = {"shipped": "Shipped", "local": "Measured on this computer"}
 TICK = 1.0  # seconds between two looks at a study that goes on
 GREY = "#808080"  # of a run whose network is not known any more
 
@@ -28,7 +27,7 @@ state = st.session_state
 
 
 def read(study: str) -> tuple[dict[str, Result], list[str]]:
-    """The results of a study by SOURCES, as far as there are any, and what is wrong with others, in sentences."""
+    """The results of a study by source, as far as there are any, and what is wrong with others, in sentences."""
     looks = {"shipped": results.shipped}
     if any(run.path(f"{study}.json").is_file() for run in results.local_runs(study, runs.RUNS)):
         looks["local"] = results.local
@@ -42,7 +41,7 @@ def read(study: str) -> tuple[dict[str, Result], list[str]]:
 
 
 def found(study: str) -> dict[str, Result]:
-    """The results of a study by SOURCES. What is wrong with others the page has said then."""
+    """The results of a study by source, see `results.SOURCES`. What is wrong with others the page has said then."""
     found, problems = read(study)
     for problem in problems:
         st.warning(problem)
@@ -66,7 +65,7 @@ def _told(header: dict[str, Any]) -> list[str]:
     versions, seeds, seconds = (header.get(name) for name in ("versions", "seeds", "seconds"))
     told = [
         str(header.get("date", "no date"))[:10],
-        f"{header.get('device_name', 'unknown device')} ({header.get('device', '?')})",
+        str(header.get("device_name", "unknown device")),
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if isinstance(seeds, list) and seeds else "",
         f"PyTorch {versions.get('torch', '?')}" if isinstance(versions, dict) else "",
         f"commit {header['commit']}" if header.get("commit") else "",
@@ -160,8 +159,7 @@ def run_here(study: str, networks: list[str] | None = None) -> None:
         networks: names in MODELS and ids of runs; None for all that the study has.
     """
     last = next(iter(results.local_runs(study, runs.RUNS)), None)
-    before = _stands(last)
-    active = before is not None and before[2] in overview.ACTIVE
+    active = _is_active(stands := _stands(last))
     points = STUDIES[study].points
     with st.container(horizontal=True, vertical_alignment="center"):
         place = st.container(width="content")
@@ -180,8 +178,8 @@ def run_here(study: str, networks: list[str] | None = None) -> None:
             on_click=attempt,
             args=(partial(_start, study, quick, networks or ()),),
         )
-    if last:
-        st.fragment(_progress, run_every=TICK if active else None)(last, before)
+    if stands:
+        st.fragment(_progress, run_every=TICK if active else None)(last, active)
 
 
 def _start(study: str, quick: bool, networks: Sequence[str]) -> None:
@@ -199,10 +197,14 @@ def _stands(run: Run | None) -> tuple[int, int, str, str] | None:
         return None
 
 
-def _progress(run: Run, before: tuple[int, int, str, str]) -> None:
-    """How a study goes. A fragment; the page is shown anew when there is more to show."""
+def _is_active(stands: tuple[int, int, str, str] | None) -> bool:
+    return stands is not None and stands[2] in overview.ACTIVE
+
+
+def _progress(run: Run, was_active: bool) -> None:
+    """How a study goes. A fragment; the page is shown anew when the study begins or ends, not at each of its points."""
     now = _stands(run)
-    if now is None or now[:3] != before[:3]:
+    if now is None or _is_active(now) != was_active:
         st.rerun()
     done, of, stands, reason = now
     if stands == "done":

@@ -83,7 +83,7 @@ COLUMNS = {
     "measured_on": st.column_config.TextColumn(
         "Measured on", width=120, help="test: once, at the end; validation: the best so far"
     ),
-    "device": "Device",
+    "device": st.column_config.TextColumn("Device", width=160),
     "date": st.column_config.DatetimeColumn("Date", format="D MMM YYYY, HH:mm"),
     "problem": "Damage",
 }

@@ -79,7 +79,9 @@ def test_bins_of_few_digits_are_left_out_and_networks_of_a_colour_can_be_told_ap
             "accuracy": [np.nan, 1, 0.75],
         }
     )
-    _, one, two = compare_figures.reliability([("A", "#111111", bins), ("B", "#111111", bins)]).data
+    figure = compare_figures.reliability([("A", "#111111", bins), ("B", "#111111", bins)])
+    _, one, two = figure.data
     assert list(one.x) == [0.9]
     assert list(one.y) == [0.75]
     assert one.line.dash != two.line.dash
+    assert figure.layout.xaxis.range == figure.layout.yaxis.range == (0.72, 1.03)  # from the least of both

@@ -40,6 +40,19 @@ def detector():
     return atelier.load("faster_rcnn", "cpu")
 
 
+@pytest.fixture(scope="module")
+def graphs(detector):
+    detector.network.requires_grad_(False)
+    return {trace.__name__: trace(detector.network) for trace in (export.trace_digits, export.trace_scenes)}
+
+
+@pytest.fixture
+def traced_once(monkeypatch, graphs):
+    """The detector's graphs are the same for each format, and take longest."""
+    for name, graph in graphs.items():
+        monkeypatch.setattr(export, name, lambda network, graph=graph: graph)
+
+
 def test_onnx_runtime_answers_as_the_shipped_cnn(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     file = tmp_path / "cnn.onnx"
@@ -55,8 +68,9 @@ def test_onnx_runtime_answers_as_the_shipped_cnn(tmp_path):
     assert np.abs(given - atelier.load("cnn", "cpu").predict_proba(digits)).max() < 1e-4
 
 
-def test_onnx_runtime_finds_the_digits_that_the_shipped_detector_finds(tmp_path, detector):
+def test_onnx_runtime_finds_the_digits_that_the_shipped_detector_finds(tmp_path, monkeypatch, detector, traced_once):
     onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(export, "SCENES", 10)
     written = export.export("faster_rcnn", "onnx", tmp_path / "it.onnx")
     assert [one.path.name for one in written] == ["it.onnx", "it-scenes.onnx"]
     session = onnxruntime.InferenceSession(written[1].path)
@@ -80,6 +94,24 @@ def test_networks_of_other_sizes_are_exported(small, tmp_path, name, format):
     else:
         (given,) = export.read(file, format)(digits)
     assert np.abs(given - atelier.load(str(source), "cpu").predict_proba(digits)).max() < 1e-4
+
+
+@pytest.mark.parametrize("format", ["pt2", "safetensors"])
+def test_the_shipped_detector_is_checked_in_scenes_in_every_format(tmp_path, monkeypatch, traced_once, format):
+    monkeypatch.setattr(export, "DIGITS", 35)  # few: it is slow
+    monkeypatch.setattr(export, "SCENES", 3)
+    written = export.export("faster_rcnn", format, tmp_path / f"it.{format}")
+    assert [one.compared for one in written] == ["probabilities of 35 digits", "boxes and scores in 3 scenes"]
+    assert {one.path for one in written} == set(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_the_shipped_vgg16_is_exported(tmp_path, monkeypatch, format):
+    monkeypatch.setattr(export, "DIGITS", 35)
+    (written,) = export.export("vgg16", format, tmp_path / f"it.{format}")
+    digits = mnist.load("test")[0][-2:]
+    (given,) = export.read(written.path, format)(digits)
+    assert np.abs(given - atelier.load("vgg16", "cpu").predict_proba(digits)).max() < 1e-4
 
 
 def test_safetensors_need_no_backbone(tmp_path, monkeypatch):
@@ -141,6 +173,33 @@ def test_a_file_that_answers_otherwise_is_not_handed_over(small, tmp_path, monke
         export.export(source, "safetensors", file)
     assert file.read_bytes() == b"from before"
     assert {path.name for path in tmp_path.iterdir()} == {source.name, file.name}
+
+
+@pytest.mark.parametrize(("moved", "factor", "sentence"), [(1, 1, "finds other boxes"), (0, 0.9, "in a score")])
+def test_a_detector_that_finds_something_else_is_not_handed_over(
+    detector, tmp_path, monkeypatch, moved, factor, sentence
+):
+    def run(pixels):
+        if pixels.ndim == 3:
+            return [detector.predict_proba(pixels)]
+        found = detector.detect(pixels)
+        return [found.boxes + moved, found.labels, found.scores * factor]
+
+    monkeypatch.setattr(export, "read", lambda path, format: run)
+    monkeypatch.setattr(export, "DIGITS", 35)
+    monkeypatch.setattr(export, "SCENES", 2)
+    with pytest.raises(ExportError, match=sentence):
+        export.export("faster_rcnn", "safetensors", tmp_path / "it.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_onnx_runtime_refuses_is_said_in_a_sentence(small, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    source = small("cnn")
+    monkeypatch.setattr(export, "write", lambda classifier, format, path, trace: path.write_bytes(b"no graph"))
+    with pytest.raises(ExportError, match=r"could not be exported to onnx: .*Protobuf"):
+        export.export(source, "onnx", tmp_path / "it.onnx")
+    assert list(tmp_path.iterdir()) == [source]
 
 
 @pytest.mark.parametrize("format", ["safetensors", "pt2"])

@@ -1,8 +1,10 @@
 """The report: one file that says where its numbers come from and trusts nobody's names."""
 
 import base64
+import json
 import re
 from datetime import datetime
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -42,10 +44,9 @@ def leaderboard(*networks, **changes):
 
 
 def hunger():
-    rows = [(name, size, seed, 0.9) for name in MODELS for size in (100, 1_000) for seed in range(3)]
-    return Result(
-        pd.DataFrame(rows, columns=["network", "size", "seed", "accuracy"]), header("data_hunger", quick=True), {}
-    )
+    rows = [(name, size, seed, "demo", 9, 0.9) for name in MODELS for size in (100, 1_000) for seed in range(3)]
+    columns = ["network", "size", "seed", "preset", "epochs", "accuracy"]
+    return Result(pd.DataFrame(rows, columns=columns), header("data_hunger", quick=True), {})
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,8 @@ def html(found):
 def text(html):
     """What a person reads: no scripts, no tags."""
     body = html[html.index("<body>") :]
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", re.sub(r"<script.*?</script>", " ", body, flags=re.DOTALL)))
+    words = re.sub(r"<[^>]*>", " ", re.sub(r"<script.*?</script>", " ", body, flags=re.DOTALL))
+    return re.sub(r"\s+", " ", unescape(words))
 
 
 def test_studies_come_with_question_expectation_findings_and_origin(found, text):
@@ -95,9 +97,32 @@ def test_networks_numbers_and_the_tally_are_in_tables(text):
     assert "network CNN Faster R-CNN VGG16 AlexNet ViT" in text  # a wide table lies on its side
     assert "accuracy 0.99 0.9899 0.9898 0.9897 0.9896" in text
     assert "parameters 1,234,567" in text
-    assert "CNN Faster R-CNN 1 0 1 could be" in text  # one digit more: McNemar's p is 1
+    assert "CNN Faster R-CNN 1 0 10,000 1 could be" in text  # one digit more: McNemar's p is 1
     assert "network CNN ViT right 2 1 counted 2 2 accuracy 1 0.5" in text  # right of the class's own digits
     assert "All 30 rows" in text
+
+
+def test_the_digits_that_networks_disagree_about_are_in_a_table(text):
+    # of five networks the first misreads the digits 0 to 99, the second 100, too, and so on
+    assert "read right by digits 0 100 1 1 2 1 3 1 4 1 5 9,896" in text
+    assert "All 104 rows" in text
+    assert "test digit true digit CNN CNN is sure Faster R-CNN Faster R-CNN is sure" in text
+
+
+def test_whether_networks_can_be_believed_is_drawn(html):
+    for label in ("How often each network is right against how sure it is", "ViT: which digits it takes for which"):
+        assert f'<figure role="img" aria-label="{label}">' in html
+    assert html.count("How right, when so sure?") == 2  # the shipped ones and our own
+
+
+def test_runs_go_by_the_names_that_people_gave_them(found):
+    result = leaderboard(("cnn", "cnn"), ("20261123-101010-vit-abcd", "vit"))
+    result.table.loc[1, "accuracy"] = 0.999
+    html = report.to_html({"leaderboard": {"local": result}}, {"20261123-101010-vit-abcd": "Lisa <3"})
+    assert "The “Lisa &lt;3” misreads the fewest test digits" in html
+    told = json.loads(re.search(r'"ticktext":(\[.*?\])', html).group(1))
+    assert told == ["CNN", "Lisa &lt;3"]
+    assert "ViT of run" not in re.sub(r'"(?:y|tickvals)":\[.*?\]', "", html)
 
 
 def test_accuracy_is_drawn_against_costs_that_are_known(html):
@@ -108,9 +133,10 @@ def test_accuracy_is_drawn_against_costs_that_are_known(html):
 
 def test_every_table_is_there_as_csv(found, html):
     files = dict(re.findall(r'<a download="([^"]*)" href="data:text/csv;base64,([^"]*)"', html))
+    parts = ("", "-confusions", "-agreement", "-misread", "-pairs", "-reliability")
     assert set(files) == {
-        *("leaderboard-shipped.csv", "leaderboard-shipped-pairs.csv", "leaderboard-local.csv"),
-        *("leaderboard-local-pairs.csv", "data_hunger-shipped.csv", "tally.csv", "drawings.csv", "circumstances.csv"),
+        *(f"leaderboard-{source}{part}.csv" for source in ("shipped", "local") for part in parts),
+        *("data_hunger-shipped.csv", "tally.csv", "drawings.csv", "circumstances.csv"),
     }
     content = base64.b64decode(files["data_hunger-shipped.csv"]).decode()
     assert content == found["data_hunger"]["shipped"].table.to_csv(index=False)

@@ -45,15 +45,32 @@ def rotation(digit: np.ndarray, degrees: float, seed: int) -> np.ndarray:
     return perturb(digit, rotation=degrees * np.random.default_rng(seed).choice([-1, 1]))
 
 
-def scale(digit: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Shrunk by this share of its size, to whole pixels, about the middle of the picture."""
-    side = round(SIZE * (1 - share))
-    margin = (SIZE - side) // 2
-    small = Image.fromarray(digit).resize((side, side), Image.Resampling.BILINEAR)
-    return np.pad(np.asarray(small), (margin, SIZE - side - margin))
+def smaller(digit: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """By this share of its size, to whole pixels, about the middle of the picture."""
+    small = resized(digit, 1 - share)
+    margin = (SIZE - len(small)) // 2
+    return np.pad(small, (margin, SIZE - len(small) - margin))
 
 
-def stroke_width(digit: np.ndarray, pixels: float, seed: int) -> np.ndarray:
+def larger(digit: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """By this share of its size, to whole pixels, about the middle of the picture. What leaves the picture is lost."""
+    large = resized(digit, 1 + share)
+    margin = (len(large) - SIZE) // 2
+    return large[margin : margin + SIZE, margin : margin + SIZE]
+
+
+def resized(digit: np.ndarray, times: float) -> np.ndarray:
+    """`uint8[side, side]`, the whole picture with a side so many times as long, to whole pixels."""
+    side = round(SIZE * times)
+    return np.array(Image.fromarray(digit).resize((side, side), Image.Resampling.BILINEAR))
+
+
+def thinner(digit: np.ndarray, pixels: float, seed: int) -> np.ndarray:
+    """Strokes thinner by so much on each side."""
+    return perturb(digit, thickness=-pixels)
+
+
+def thicker(digit: np.ndarray, pixels: float, seed: int) -> np.ndarray:
     """Strokes thicker by so much on each side."""
     return perturb(digit, thickness=pixels)
 
@@ -86,8 +103,10 @@ def inversion(digit: np.ndarray, share: float, seed: int) -> np.ndarray:
 CORRUPTIONS: dict[str, Callable[[np.ndarray, float, int], np.ndarray]] = {
     "shift": shift,
     "rotation": rotation,
-    "scale": scale,
-    "stroke width": stroke_width,
+    "smaller": smaller,
+    "larger": larger,
+    "thinner": thinner,
+    "thicker": thicker,
     "noise": noise,
     "blur": blur,
     "occlusion": occlusion,

@@ -5,9 +5,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from atelier.data import mnist
+from atelier.evaluation import failures
+from atelier.evaluation.significance import compare
+from atelier.studies import STUDIES, transfer
 from atelier.studies.chart import percent
-from atelier.studies.transfer import THAWED
+from atelier.studies.leaderboard import TEST_DIGITS
+from atelier.studies.results import Result
 from atelier.zoo import MODELS
+
+ACCURATE = 0.98  # the least share of digits read right by what is accurate
+FAST = 0.5  # the largest share of the time that training everything takes, of what is fast
+WORTH = 0.01  # the least that pretraining adds to the accuracy of random layers, where it is worth something
+GREY = "#808080"  # of what is the mean of several networks
 
 
 @dataclass(frozen=True)
@@ -22,16 +32,78 @@ Bars = dict[str, list[Bar]]  # by what they measure
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the numbers say to a conclusion. Other numbers give another verdict."""
+
+    holds: bool | None  # None if they do not tell
+    why: str = ""  # in words, where the findings of the study do not say it already
+
+
+@dataclass(frozen=True)
 class Conclusion:
     sentence: str
     study: str
-    supported_by: tuple[str, ...]  # answers to the study's question
+    verdict: Callable[[Result], Verdict]
     bars: Callable[[pd.DataFrame], Bars]  # what matters most in the study's table; empty if it was not measured
 
 
+# Verdicts ------------------------------------------------------------------------------------------------------------
+
+
+def simple_and_effective(result: Result) -> Verdict:
+    """The CNN is simple if no other shipped network has fewer weights, and effective if none misreads fewer digits. A
+    difference that may be chance does not count, see `evaluation.significance`."""
+    shipped = result.table[result.table.kind == "shipped"].set_index("network")
+    try:
+        said = failures.said(result.predictions, mnist.load("test")[1], shipped.index)
+    except mnist.DamagedDataError as error:
+        return Verdict(None, str(error))
+    if "cnn" not in said.networks or len(shipped) < 2 or len(said.networks) < len(shipped):
+        return Verdict(None, "What the CNN and the others said to each digit is not known here.")
+    tests = {name: compare(said.right.cnn, said.right[name]) for name in said.networks if name != "cnn"}
+    rivals = sorted(tests, key=lambda name: tests[name].only_first - tests[name].only_second)  # the best first
+    better = [name for name in rivals if tests[name].only_second > tests[name].only_first and not tests[name].is_chance]
+    rival, lightest = [*better, *rivals][0], shipped.parameters.idxmin()
+    weights = f"The {MODELS[lightest].title} has the fewest weights, {shipped.parameters[lightest]:,}."
+    difference = tests[rival].sentence.replace("These two", f"The CNN and the {MODELS[rival].title}, its best rival,")
+    return Verdict(lightest == "cnn" and not better, f"{weights} {difference}")
+
+
+def fast_and_accurate(result: Result) -> Verdict:
+    """Fine-tuning is, if the fastest way to within half a point of the best is ACCURATE and FAST, and pretraining is
+    WORTH something there."""
+    measured = result.table.dropna(subset=["accuracy"])
+    means = transfer.by_freedom(measured[measured.backbone != "none"])
+    if "all free" not in means.index:
+        return Verdict(None, "Training all of a pretrained network was not measured, so nothing can be faster.")
+    way = transfer.fastest(means)
+    gains = [by_way[way] for by_way in transfer.gains_by_source(measured).values() if way in by_way]
+    if not gains:
+        return Verdict(None, f"Random layers were not measured with “{way}”.")
+    accuracy, share, gain = means.accuracy[way], means.seconds[way] / means.seconds["all free"], sum(gains) / len(gains)
+    return Verdict(
+        bool(accuracy >= ACCURATE and share <= FAST and gain >= WORTH),
+        f"Asked of “{way}” are at least {ACCURATE:.0%} read right ({percent(accuracy)} are), at most {FAST:.0%} of the "
+        f"time of training everything ({share:.0%}), and at least {100 * WORTH:+.1f} percentage points against random "
+        f"layers ({100 * gain:+.1f}).",
+    )
+
+
+def answered(study: str, *answers: str) -> Callable[[Result], Verdict]:
+    """A conclusion that any of these answers to a study's question supports."""
+
+    def verdict(result: Result) -> Verdict:
+        return Verdict(STUDIES[study].answers[STUDIES[study].findings(result.table).right] in answers)
+
+    return verdict
+
+
+# Bars ----------------------------------------------------------------------------------------------------------------
+
+
 def misread(table: pd.DataFrame) -> Bars:
-    digits = (1 - table[table.kind == "shipped"].set_index("network").accuracy) * 10_000
-    return {"Misread of 10,000 digits": by_network(digits, "{:.0f}".format)}
+    digits = (1 - table[table.kind == "shipped"].set_index("network").accuracy) * TEST_DIGITS
+    return {f"Misread of {TEST_DIGITS:,} digits": by_network(digits, "{:.0f}".format)}
 
 
 def one_and_many(table: pd.DataFrame) -> Bars:
@@ -44,17 +116,16 @@ def one_and_many(table: pd.DataFrame) -> Bars:
 
 
 def by_freedom(table: pd.DataFrame) -> Bars:
-    pretrained = table[table.backbone != "none"].dropna(subset=["accuracy"])
-    means = pretrained.groupby("freedom")[["accuracy", "seconds"]].mean()
+    means = transfer.by_freedom(table[table.backbone != "none"].dropna(subset=["accuracy"]))
     return {
-        "Seconds of training, and digits read right then": [
+        "Seconds of training, and digits read right then: means of VGG16 and AlexNet": [
             Bar(
                 freedom.capitalize(),
                 f"{means.seconds[freedom]:,.0f} s: {percent(means.accuracy[freedom])}",
                 means.seconds[freedom] / means.seconds.max(),
-                MODELS["vgg16"].colour,
+                GREY,
             )
-            for freedom in THAWED
+            for freedom in transfer.THAWED
             if freedom in means.index
         ]
     }
@@ -80,23 +151,19 @@ def by_network(values: pd.Series, told: Callable[[float], str], most: float | No
 
 
 CONCLUSIONS = (
-    Conclusion("CNNs are simple and effective.", "leaderboard", ("CNN",), misread),
+    Conclusion("CNNs are simple and effective.", "leaderboard", simple_and_effective, misread),
     Conclusion(
         "Faster R-CNN is powerful, but overkill for one digit.",
         "one_or_many",
-        ("As soon as there are several digits", "Only when digits touch or overlap"),
+        answered("one_or_many", "As soon as there are several digits", "Only when digits touch or overlap"),
         one_and_many,
     ),
-    Conclusion(
-        "Fine-tuning is fast and accurate.",
-        "transfer",
-        ("Only its new head: all frozen", "The last block, too"),
-        by_freedom,
-    ),
+    Conclusion("Fine-tuning is fast and accurate.", "transfer", fast_and_accurate, by_freedom),
     Conclusion(
         "Vision Transformers need data and tuning.",
         "data_hunger",
-        (
+        answered(
+            "data_hunger",
             "From somewhere in between",
             "Only with the most digits",
             "Never: with the most digits the CNN is ahead",

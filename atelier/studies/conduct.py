@@ -27,8 +27,8 @@ from filelock import FileLock
 
 from atelier.data import mnist
 from atelier.studies import STUDIES
-from atelier.studies.results import fingerprints, local_runs, read_predictions, studies_in
-from atelier.studies.study import Point, Row, Value
+from atelier.studies.results import command, fingerprints, local_runs, read_predictions, studies_in
+from atelier.studies.study import SKIPPED, Point, Row, Value
 from atelier.training import jobs, runs
 from atelier.training.queue import draw_ticket
 from atelier.training.runs import LOG, UNFINISHED, Run, RunError
@@ -193,7 +193,8 @@ def _launch(run: Run) -> None:
 
 
 def conduct(run: Run) -> Iterator[Progress]:
-    """Measure the points that are left. After each, the results so far lie in the run's folder.
+    """Measure the points that are left, and try those again that had to be skipped. After each, the results so far lie
+    in the run's folder.
 
     Raises:
         RunError: if what the study measures is no longer what it was.
@@ -212,7 +213,7 @@ def conduct(run: Run) -> Iterator[Progress]:
     if measured:
         write_results(run, config, measured)  # in case that it was killed just before
     for number, point in enumerate(points):
-        if number in measured:
+        if number in measured and not was_skipped(measured[number]):
             continue
         yield Progress(len(measured), len(points), point)
         torch.manual_seed(0)  # whatever was measured before, now or before a resume, makes no difference
@@ -270,6 +271,11 @@ def by_number(lines: list[dict[str, Any]], points: list[Point], here: str) -> di
     return {points.index(line["point"]): line for line in fitting}
 
 
+def was_skipped(line: dict[str, Any]) -> bool:
+    """Whether something was not at hand that the point needs."""
+    return any(str(row.get("note", "")).startswith(SKIPPED) for row in line["rows"])
+
+
 def rounded(row: Row) -> dict[str, Value]:
     """Numbers to DIGITS significant digits, arrays left out."""
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
@@ -306,7 +312,6 @@ def write_results(run: Run, config: dict[str, Any], measured: dict[int, dict[str
 def header(config: dict[str, Any], lines: list[dict[str, Any]], table: pd.DataFrame) -> dict[str, Any]:
     """What a table's JSON file says: what was measured, when, where, and by which command."""
     points, latest = config["points"], max(lines, key=lambda line: line["date"])
-    options = ["--quick"] * config["quick"] + ["--networks"] * bool(config["networks"]) + config["networks"]
     numbers = table.select_dtypes(["number", "bool"])
     return {
         "study": config["study"],
@@ -320,7 +325,7 @@ def header(config: dict[str, Any], lines: list[dict[str, Any]], table: pd.DataFr
         "commit": ", ".join(dict.fromkeys(line["commit"] for line in lines)),
         "weights": config["weights"],
         "data": config["data"],
-        "command": " ".join(["python -m atelier study", config["study"], *options]),
+        "command": command(config["study"], config["quick"], config["device"], config["networks"]),
         "seconds": round(sum(line["seconds"] for line in lines), 2),
         "points": len(lines),
         "of": len(points),

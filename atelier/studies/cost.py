@@ -14,9 +14,9 @@ from atelier import plotting
 from atelier.studies.study import Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
-ANSWERS = 200  # that are timed
+TIMED = 200  # answers
 STEPS = 4  # of training that are counted
-ANSWERS_TO_CHOOSE = ("Less than three times as much", "Three to thirty times as much", "More than thirty times as much")
+ANSWERS = ("Less than three times as much", "Three to thirty times as much", "More than thirty times as much")
 COSTS = {
     "training_seconds": "Training:<br>seconds",
     "training_multiply_adds": "Training:<br>arithmetic",
@@ -59,7 +59,7 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     yield None
     card = classifier.card
     accuracy, seconds = card["accuracy"], card["seconds"]
-    milliseconds = statistics.median(answer_times(classifier, ANSWERS))
+    milliseconds = statistics.median(answer_times(classifier, TIMED))
     work = int(layers(classifier).mult_adds.sum())
     yield None
     training_work = training_multiply_adds(card, device)
@@ -184,7 +184,7 @@ def figure(table: pd.DataFrame) -> Figure:
     ]
     subtitle = "Further right: costs more, times the cheapest"
     if len(comparable) < len(table):
-        subtitle += f"<br>Training seconds: those trained on {device}"
+        subtitle += f"<br>Training seconds: those trained on {device.partition(' (')[0]}"  # without its model: short
     return plotting.figure(
         dots,
         "What does a right answer cost?",
@@ -202,8 +202,21 @@ STUDY = Study(
     name="cost",
     title="Cost",
     question="To read one digit, how much more arithmetic does the costliest network do than the cheapest?",
-    answers=ANSWERS_TO_CHOOSE,
+    answers=ANSWERS,
     method="Counted and timed for the shipped networks. What a backbone has learnt on letters before is not counted.",
+    columns=(
+        "network",
+        "accuracy",
+        "training_seconds",
+        "training_device",
+        "training_multiply_adds",
+        "latency_p50_ms",
+        "multiply_adds",
+        "accuracy_per_training_second",
+        "accuracy_per_training_multiply_add",
+        "accuracy_per_answer_second",
+        "accuracy_per_multiply_add",
+    ),
     points=points,
     measure=measure,
     findings=findings,

@@ -12,7 +12,7 @@ are the same for all five. What is read then are 5,000 test digits; nothing is c
 The quick version takes a quarter of the demo recipes' steps: three sizes, one seed, 2,000 test digits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -58,9 +58,12 @@ def points(quick: bool) -> list[Point]:
 
 def epochs(recipe: Recipe, size: int, share: float) -> int:
     """Passes over so many digits that come nearest to a share of the recipe's steps; at least one."""
-    steps = share * recipe.epochs * (recipe.train_size // recipe.batch_size)
-    steps_an_epoch = size // min(recipe.batch_size, size)
-    return max(1, round(steps / steps_an_epoch))
+    return max(1, round(share * steps(recipe, recipe.train_size, recipe.epochs) / steps(recipe, size, 1)))
+
+
+def steps(recipe: Recipe, size: int, epochs: int) -> int:
+    """How many so many passes over so many digits are."""
+    return epochs * (size // min(recipe.batch_size, size))
 
 
 def measure(point: Point, device: str) -> Iterator[Row | None]:
@@ -95,7 +98,7 @@ ANSWERS = (
 def findings(table: pd.DataFrame) -> Findings:
     means = table.groupby(["size", "network"]).accuracy.mean().unstack()
     right, crossing = the_crossing(means.reindex(columns=["cnn", "vit"]).dropna())
-    return Findings(right, (crossing, the_ends(means.dropna())))
+    return Findings(right, (crossing, f"{the_ends(means.dropna())}{the_budget(table)}."))
 
 
 def the_crossing(means: pd.DataFrame) -> tuple[int, str]:
@@ -121,19 +124,40 @@ def the_crossing(means: pd.DataFrame) -> tuple[int, str]:
 def the_ends(means: pd.DataFrame) -> str:
     """The sentence on all networks, with the fewest and with the most digits."""
     if means.empty:
-        return "No size has been measured with all of these networks."
+        return "No size has been measured with all of these networks"
     few, many = means.iloc[0], means.iloc[-1]
     best, worst = (MODELS[name].title for name in (few.idxmax(), few.idxmin()))
     if best == worst:
         return (
             f"The {best} reads {chart.percent(few.max())} with {few.name:,} digits, and {chart.percent(many.max())} "
-            f"with {many.name:,}."
+            f"with {many.name:,}"
         )
     return (
         f"With {few.name:,} digits the {best} reads most, {chart.percent(few.max())}, and the {worst} least, "
         f"{chart.percent(few.min())}; with {many.name:,} digits, {100 * (many.max() - many.min()):.1f} percentage "
-        "points lie between the best and the worst."
+        "points lie between the best and the worst"
     )
+
+
+def the_budget(table: pd.DataFrame) -> str:
+    """What else than digits limits the right-hand end: the rest of a sentence, empty if each network takes as many
+    steps there as its recipe does."""
+    most = table[table["size"] == table["size"].max()]
+    shares = []
+    for network, preset, size, epochs in zip(most.network, most.preset, most["size"], most.epochs, strict=True):
+        recipe = MODELS[network].presets[preset]
+        shares.append(steps(recipe, size, epochs) / steps(recipe, recipe.train_size, recipe.epochs))
+    if min(shares) >= 1:
+        return ""
+    return (
+        f"; that end is limited by the budget, too: {between(most.epochs, ',')} passes over the {most['size'].max():,} "
+        f"digits, {between(shares, '.0%')} of the steps of each recipe"
+    )
+
+
+def between(values: Iterable[float], form: str) -> str:
+    """As "1 to 2", or "1" if all are the same."""
+    return " to ".join(dict.fromkeys(format(end(values), form) for end in (min, max)))
 
 
 def figure(table: pd.DataFrame) -> Figure:
@@ -176,6 +200,7 @@ STUDY = Study(
     answers=ANSWERS,
     method="Each network learns for about a tenth of the steps of its full recipe (quick: a quarter of its demo), with "
     "many digits or with few. So none is at its best here.",
+    columns=("network", "size", "seed", "preset", "epochs", "digits", "accuracy", "seconds"),
     points=points,
     measure=measure,
     findings=findings,

@@ -14,7 +14,7 @@ from atelier.studies.study import Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
 TEST_DIGITS = 10_000
-ANSWERS = 200  # that are timed
+TIMED = 200  # answers
 
 
 def points(quick: bool) -> list[Point]:
@@ -35,7 +35,7 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
         multiply_adds: to read one digit, see `explain.architecture`.
         megabytes: of the checkpoint, and of the pretrained layers that it borrows, in half precision.
         training_seconds, training_device: as its checkpoint says; letters that it learnt before are not counted.
-        latency_p50_ms, latency_p95_ms: from one digit to its answer, half and 95% of ANSWERS were faster.
+        latency_p50_ms, latency_p95_ms: from one digit to its answer, half and 95% of TIMED were faster.
         throughput_per_second: digits, read many at once.
         peak_memory_mb: see `evaluation.speed.peak_memory`.
     Arrays:
@@ -56,7 +56,7 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     name = str(point["network"])
     classifier, file = atelier.load(name, device), find_checkpoint(name)
     yield None
-    times = answer_times(classifier, ANSWERS)
+    times = answer_times(classifier, TIMED)
     yield None
     images, labels = mnist.load("test")
     batches, seconds = [], 0.0
@@ -152,6 +152,27 @@ STUDY = Study(
     question="Which network misreads the fewest of 10,000 test digits?",
     answers=tuple(spec.title for spec in MODELS.values()),
     method="Each network reads all 10,000 test digits, which it has never seen in training.",
+    columns=(
+        "network",
+        "kind",
+        "model",
+        "accuracy",
+        "wilson_low",
+        "wilson_high",
+        "macro_f1",
+        "log_loss",
+        "calibration_error",
+        "parameters",
+        "trained_parameters",
+        "multiply_adds",
+        "megabytes",
+        "training_seconds",
+        "training_device",
+        "latency_p50_ms",
+        "latency_p95_ms",
+        "throughput_per_second",
+        "peak_memory_mb",
+    ),
     points=points,
     measure=measure,
     findings=findings,

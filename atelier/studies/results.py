@@ -9,6 +9,7 @@ Pages import this: no PyTorch here.
 import hashlib
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -24,6 +25,8 @@ from atelier.training.runs import Run, RunError
 from atelier.zoo import CHECKPOINTS, MODELS
 
 SHIPPED = CHECKPOINTS / "studies"
+SOURCES = {"shipped": "Shipped", "local": "Measured on this computer"}  # of results, and what the pages call them
+ALIKE = ("device_name", "versions", "data")  # of headers whose rows can stand in one table
 
 
 class ResultError(ValueError):
@@ -54,19 +57,56 @@ def shipped(name: str) -> Result:
 
 
 def local(name: str) -> Result:
-    """The newest results of a study on this machine, be they of all its points or of the first ones so far.
+    """The newest results of all points of a study on this machine, and if there are none, the newest of the first ones
+    so far; of the leaderboard, the newest of each network, see `merged`.
 
     Raises:
         ResultError: if there are none, or they are damaged.
     """
-    problem = ResultError(f"“{_title(name)}” has not been measured on this machine yet.")
+    found, problem = [], ResultError(f"“{_title(name)}” has not been measured on this machine yet.")
     for run in local_runs(name, runs.RUNS):
         if run.path(f"{name}.json").is_file():  # which is written last
             try:
-                return read(run.folder, name)
+                found.append(read(run.folder, name))
             except ResultError as error:  # an older one may be whole
                 problem = error
-    raise problem
+            else:
+                if name != "leaderboard" and found[-1].header.get("finished", True):
+                    return found[-1]
+    if not found:
+        raise problem
+    return merged(found) if name == "leaderboard" and len(found) > 1 else found[0]
+
+
+def merged(found: list[Result]) -> Result:
+    """Leaderboards as one, with the newest row of each network. Left out are those of another device or other versions
+    than the newest, and what an older one says of a run that was deleted since.
+
+    Args:
+        found: the newest first, at least one.
+    """
+    newest = found[0].header
+    alike = [one for one in found if all(one.header.get(key) == newest.get(key) for key in ALIKE)]
+    table = pd.concat([one.table for one in alike]).drop_duplicates("network")
+    stays = {*MODELS, *found[0].table.network, *(run.id for run in Run.all(runs.RUNS))}
+    table = table[table.network.isin(stays)].reset_index(drop=True)
+    predictions, weights = {}, {}
+    for one in reversed(alike):
+        predictions |= one.predictions
+        weights |= one.header.get("weights", {})
+    header = newest | {
+        "weights": {network: weights[network] for network in table.network if network in weights},
+        "commit": ", ".join(dict.fromkeys(str(one.header.get("commit", "")) for one in alike)),
+        "command": command("leaderboard", False, str(newest.get("device", "auto")), [*map(str, table.network)]),
+    }
+    header |= dict.fromkeys(("rows", "points", "of"), len(table)) | {"finished": True}
+    return Result(table, header, predictions)
+
+
+def command(study: str, quick: bool, device: str, networks: Sequence[str] = ()) -> str:
+    """What to type to measure a study again, on the same device."""
+    only = ["--networks", *networks] if networks else []
+    return " ".join(["python -m atelier study", study, *["--quick"] * quick, "--device", device, *only])
 
 
 def local_runs(name: str, folder: Path) -> list[Run]:
@@ -99,6 +139,8 @@ def read(folder: Path, name: str) -> Result:
         raise ResultError(f"The results of “{title}” are damaged or only half written: measure them again.") from None
     if table.empty:
         raise ResultError(f"The results of “{title}” are empty: nothing has been measured yet.")
+    if lacking := [column for column in STUDIES[name].columns if column not in table]:
+        raise ResultError(f"The results of “{title}” lack {', '.join(lacking)}: measure them again.")
     try:
         STUDIES[name].findings(table)
         if not table.get("model", table["network"]).isin(MODELS).all():

@@ -1,6 +1,6 @@
-"""Robustness: which network still reads digits that are moved, turned, smudged or covered, and when does it fail?
+"""Robustness: which network still reads digits that are moved, resized, smudged or covered, and when does it fail?
 
-Eight changes at five severities, to the same 1,000 of the 10,000 test digits (each class in its share), the same pixels
+Ten changes at five severities, to the same 1,000 of the 10,000 test digits (each class in its share), the same pixels
 for every network; and 240 digits written with a pen, by other hands than MNIST's. What each change does to a digit
 stands in `evaluation/robustness.py`. The quick version has 400 digits and three severities.
 """
@@ -19,7 +19,7 @@ from atelier.studies.study import Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
 UNCHANGED, PEN = "none", "pen strokes"  # in place of a corruption
-COLUMNS, HEIGHT = 3, 680  # of the figure's panels; pixels of them all
+COLUMNS, HEIGHT = 3, 880  # of the figure's panels; pixels of them all
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,10 @@ class Corruption:
 CORRUPTIONS = {
     "shift": Corruption("px", (2, 4, 6, 8, 10)),
     "rotation": Corruption("°", (15, 30, 45, 60, 75)),
-    "scale": Corruption("share", (0.15, 0.3, 0.45, 0.6, 0.7)),
-    "stroke width": Corruption("px", (0.5, 1, 1.5, 2, 2.5)),
+    "smaller": Corruption("share", (0.15, 0.3, 0.45, 0.6, 0.7)),
+    "larger": Corruption("share", (0.2, 0.4, 0.6, 0.8, 1)),
+    "thinner": Corruption("px", (0.3, 0.6, 0.9, 1.2, 1.5)),
+    "thicker": Corruption("px", (0.5, 1, 1.5, 2, 2.5)),
     "noise": Corruption("share", (0.2, 0.4, 0.6, 0.8, 1)),
     "blur": Corruption("px", (1, 1.5, 2, 2.5, 3)),
     "occlusion": Corruption("px", (4, 6, 8, 10, 12)),
@@ -94,9 +96,9 @@ def findings(table: pd.DataFrame) -> Findings:
     if best != worst:
         copes += f", the {MODELS[worst].title}, the worst, {chart.percent(means[worst])}"
     harm = complete.groupby("corruption").mean().mean(axis=1).sort_values()
-    harms = f"most harm does {harm.index[0]} ({chart.percent(harm.iloc[0])} read right on average)"
+    harms = f"most harm does “{harm.index[0]}” ({chart.percent(harm.iloc[0])} read right on average)"
     if len(harm) > 1:
-        harms += f", least {harm.index[-1]} ({chart.percent(harm.iloc[-1])})"
+        harms += f", least “{harm.index[-1]}” ({chart.percent(harm.iloc[-1])})"
     return Findings(list(MODELS).index(best), (f"{copes}.", f"{the_pen(table)}; {harms}."))
 
 
@@ -166,9 +168,11 @@ def dot(network: str, read: pd.DataFrame) -> Scatter:
 STUDY = Study(
     name="robustness",
     title="Robustness",
-    question="Digits are moved, turned, smudged or covered, in the same way for all five. Which network copes best?",
+    question="Digits are moved, turned, resized, smudged or covered, in the same way for all five. Which network copes "
+    "best?",
     answers=tuple(spec.title for spec in MODELS.values()),
     method="All read the same 1,000 changed test digits (quick: 400), and 240 written with a pen, by other hands.",
+    columns=("network", "corruption", "severity", "digits", "amount", "unit", "accuracy"),
     points=points,
     measure=measure,
     findings=findings,

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 Value = str | int | float | bool
 Point = dict[str, Value]  # what is measured in one go, such as {"network": "cnn", "size": 1_000, "seed": 0}
 Row = dict[str, Value | np.ndarray]  # of the table: its point and what was measured there; arrays are kept beside it
+SKIPPED = "Skipped: "  # begins the `note` of a row that could not be measured: a resume tries again
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Study:
     question: str  # that a class answers before it sees the numbers
     answers: tuple[str, ...]  # to choose from
     method: str  # how it is measured, in a sentence or two
+    columns: tuple[str, ...]  # of the table: all that findings, figure and pages may ask for
     points: Callable[[bool], list[Point]]  # quick or whole -> what to measure, one after the other
     measure: Callable[[Point, str], Iterator[Row | None]]  # a point, on "cpu", "cuda" or "mps"; see below
     findings: Callable[[pd.DataFrame], Findings]

@@ -25,7 +25,7 @@ from plotly.graph_objects import Figure, Scatter
 from atelier import plotting
 from atelier.data import mnist
 from atelier.studies import chart
-from atelier.studies.study import Findings, Point, Row, Study
+from atelier.studies.study import SKIPPED, Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
 NETWORKS = ("vgg16", "alexnet")
@@ -59,7 +59,7 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     if backbone == "imagenet" and not backbones.is_here(network):
         nothing = dict.fromkeys(("accuracy", "seconds", "trained_parameters"), float("nan"))
         command = f"python -m atelier train {network} --backbone imagenet"
-        note = f"Skipped: torchvision's weights are not on this computer; “{command}” fetches them."
+        note = f"{SKIPPED}torchvision's weights are not on this computer; “{command}” fetches them."
         yield point | nothing | {"note": note}
         return
     recipe = MODELS[network].presets["demo"]
@@ -93,32 +93,50 @@ def findings(table: pd.DataFrame) -> Findings:
 
 def the_freedom(measured: pd.DataFrame) -> tuple[int, str]:
     """The right answer, and the sentence on how much should learn."""
-    complete = side_by_side(measured, "freedom", ["network", "backbone", "seed"])
-    if complete.empty:
+    means = by_freedom(measured)
+    if means.empty:
         return 0, "Nothing has been measured yet that can be compared."
-    means = complete.mean().unstack(0)  # a row a freedom: accuracy and seconds
     told = {
         freedom: f"{chart.percent(mean.accuracy)} after {mean.seconds:,.0f} s" for freedom, mean in means.iterrows()
     }
-    enough = means.seconds[means.accuracy >= means.accuracy.max() - GOOD_ENOUGH].idxmin()
+    enough = fastest(means)
     sentence = f"The fastest way to within half a point of the best is “{enough}”, {told.pop(enough)} on average"
     others = [f"“{freedom}” reads {numbers}" for freedom, numbers in told.items()]
     return list(THAWED).index(enough), f"{'; '.join([sentence, *others])}."
 
 
+def by_freedom(measured: pd.DataFrame) -> pd.DataFrame:
+    """The mean `accuracy` and `seconds` of both networks, a row a freedom; empty if no trial was made with each."""
+    complete = side_by_side(measured, "freedom", ["network", "backbone", "seed"])
+    return pd.DataFrame() if complete.empty else complete.mean().unstack(0)
+
+
+def fastest(means: pd.DataFrame) -> str:
+    """The freedom that is as good as the best in the least time; `means` as `by_freedom` returns them."""
+    return means.seconds[means.accuracy >= means.accuracy.max() - GOOD_ENOUGH].idxmin()
+
+
 def the_pretraining(measured: pd.DataFrame) -> str:
     """The sentence on what was learnt before."""
     told = []
+    for source, gains in gains_by_source(measured).items():
+        worth = ", ".join(f"{100 * gains[freedom]:+.1f} if {freedom}" for freedom in THAWED if freedom in gains)
+        told.append(f"having learnt to see on {BACKBONES[source]} is worth, in percentage points, {worth}")
+    sentence = "; ".join(told) or "pretrained and random layers have not both been measured"
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def gains_by_source(measured: pd.DataFrame) -> dict[str, pd.Series]:
+    """What having learnt on a backbone adds to the accuracy of random layers, by freedom; of the backbones that were
+    measured with both."""
+    gains = {}
     for source in ("glyphs", "imagenet"):
         both = measured[measured.backbone.isin([source, "none"])]
         complete = side_by_side(both, "backbone", ["network", "freedom", "seed"])
         if both.backbone.nunique() == 2 and not complete.empty:
             means = complete.accuracy.groupby("freedom").mean()
-            gains = 100 * (means[source] - means["none"])
-            worth = ", ".join(f"{gains[freedom]:+.1f} if {freedom}" for freedom in THAWED if freedom in gains)
-            told.append(f"having learnt to see on {BACKBONES[source]} is worth, in percentage points, {worth}")
-    sentence = "; ".join(told) or "pretrained and random layers have not both been measured"
-    return f"{sentence[0].upper()}{sentence[1:]}."
+            gains[source] = means[source] - means["none"]
+    return gains
 
 
 def side_by_side(measured: pd.DataFrame, what: str, index: list[str]) -> pd.DataFrame:
@@ -172,6 +190,18 @@ STUDY = Study(
     method="VGG16 and AlexNet learn from 5,000 digits (quick: 1,000), after their convolutions have learnt to see on "
     "letters, on photographs (ImageNet, left out where its weights are not at hand), or on nothing. Seconds are "
     "those of the digits alone.",
+    columns=(
+        "network",
+        "backbone",
+        "freedom",
+        "seed",
+        "size",
+        "digits",
+        "accuracy",
+        "seconds",
+        "trained_parameters",
+        "note",
+    ),
     points=points,
     measure=measure,
     findings=findings,

@@ -119,7 +119,7 @@ def summarise(run: Run) -> Summary | None:
         measured_on=measured_on,
         seconds=seconds,
         place=config.get("device") if config.get("device") in PLACES else "auto",
-        device=str(config.get("device_name", ""))[:40],
+        device=str(config.get("device_name", ""))[:80],
         date=_date(run),
         state=state,
         reason=reason,

@@ -1,12 +1,15 @@
 """One run from its start, or from where it was interrupted, to its result."""
 
+import contextlib
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +34,7 @@ from atelier.zoo import MODELS
 SAVE_EVERY = 20.0  # seconds: little more work than this is lost when the process is killed
 LARGEST_FEATURES = 8 << 30  # bytes of memory for what frozen layers make of all digits
 WATCH_EVERY = 2.0  # seconds
+CPUINFO = Path("/proc/cpuinfo")  # only Linux has it
 
 
 def new_config(model: str, recipe: Recipe, device: str, network: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -101,8 +105,18 @@ def circumstances(recipe: Recipe, device: str) -> dict[str, Any]:
 
 
 def _cores() -> str:
+    """As "2 CPU cores (AMD EPYC 7763)": others compute at another pace."""
     count = torch.get_num_threads()
-    return f"{count} CPU core{'s' if count > 1 else ''}"
+    return f"{count} CPU core{'s' if count > 1 else ''} ({_processor()})"
+
+
+def _processor() -> str:
+    """The CPU's model; where the system does not tell it, at least its kind, such as "arm64"."""
+    told = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        if model := re.search(r"^model name\s*:(.+)$", CPUINFO.read_text(), re.MULTILINE):
+            told = model[1]
+    return " ".join(re.sub(r"\((R|TM)\)", " ", told, flags=re.IGNORECASE).split())
 
 
 def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Iterator[Event | Preparation]:

@@ -1,5 +1,7 @@
 """Compare, as a person uses it, with the results that ship."""
 
+import re
+
 import pytest
 from person import fits, wait_until
 from playwright.sync_api import Page, expect
@@ -79,6 +81,28 @@ def test_a_cell_of_a_confusion_matrix_shows_its_digits_and_one_opens_in_look_ins
     expect(page.get_by_text("True label: 4")).to_be_visible()
     for name in MODELS:
         expect(page.locator(f".st-key-evidence_{name} img")).to_be_visible(timeout=60_000)
+
+
+def test_on_a_phone_in_the_dark_all_views_fit_and_digits_are_shown_page_by_page(browser, app):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{app}/compare?view=Where they fail")
+    title = drawn(page, "compare_reliability").locator(".gtitle")
+    colour = title.evaluate("title => getComputedStyle(title).fill")
+    assert min(map(int, re.findall(r"\d+", colour))) > 200  # can be read on a dark ground
+    page.get_by_role("radio", name="4 of 5").click()
+    expect(page.get_by_text("digits, 1 to 24 of them shown").first).to_be_visible()
+    sheet = drawn(page, "compare_right_digits").locator("image").first
+    before = sheet.get_attribute("href")
+    page.locator("[class*=st-key-compare_right_digits_page]").get_by_role("button", name="Page 2").click()
+    expect(page.get_by_text("digits, 25 to 48 of them shown")).to_be_visible()
+    wait_until(page, lambda: sheet.get_attribute("href") != before)
+    assert fits(page)
+    for view, part in (("Leaderboard", ".st-key-compare_board canvas"), ("Studies", "[class*=st-key-compare_expects]")):
+        page.get_by_role("radio", name=view).click()
+        page.locator(part).first.wait_for(timeout=60_000)
+        assert fits(page)
+    context.close()
 
 
 def test_a_prediction_reveals_what_was_measured(compare):

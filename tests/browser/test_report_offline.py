@@ -7,8 +7,8 @@ from atelier.studies.results import Result
 
 
 def test_the_report_opens_and_draws_without_a_network(browser, tmp_path):
-    rows = [(name, size, 0.9) for name in MODELS for size in (100, 1_000)]
-    table = pd.DataFrame(rows, columns=["network", "size", "accuracy"])
+    rows = [(name, size, "demo", 9, 0.9) for name in MODELS for size in (100, 1_000)]
+    table = pd.DataFrame(rows, columns=["network", "size", "preset", "epochs", "accuracy"])
     file = tmp_path / "report.html"
     file.write_text(report.to_html({"data_hunger": {"shipped": Result(table, {}, {})}}))
     context = browser.new_context(offline=True)

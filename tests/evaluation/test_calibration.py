@@ -15,6 +15,14 @@ def test_five_answers_as_calculated_by_hand():
     assert calibration_error(confidence, right, bins=2) == pytest.approx((2 * 0.225 + 3 * (0.9 - 2 / 3)) / 5)
 
 
+def test_the_example_in_the_documentation_of_torchmetrics():
+    """Of `multiclass_calibration_error` with three bins and norm "l1", which gives tensor(0.2000):
+    https://lightning.ai/docs/torchmetrics/stable/classification/calibration_error.html"""
+    probabilities = np.array([[0.25, 0.20, 0.55], [0.55, 0.05, 0.40], [0.10, 0.30, 0.60], [0.90, 0.05, 0.05]])
+    right = probabilities.argmax(1) == [0, 1, 2, 0]
+    assert calibration_error(probabilities.max(1), right, bins=3) == pytest.approx(0.2, abs=5e-5)
+
+
 def test_agrees_with_torchmetrics_on_random_answers():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.full(10, 0.2), size=2_000)

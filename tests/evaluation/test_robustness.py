@@ -51,15 +51,28 @@ def test_a_quarter_turn_is_exact():
     assert any(np.array_equal(turned, np.rot90(SEVEN, way)) for way in (-1, 1))
 
 
-def test_half_the_size_is_half_as_high_and_in_the_middle():
+@pytest.mark.parametrize(
+    ("change", "first", "last"), [("smaller", 9, 18), ("larger", 0, 27)], ids=["half as large", "half as large again"]
+)
+def test_another_size_is_about_the_middle_of_the_picture(change, first, last):
     square = np.zeros((28, 28), np.uint8)
     square[4:24, 4:24] = 255
-    rows, columns = np.nonzero(corrupt(square, "scale", 0.5, seed=0) > 127)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (9, 18, 9, 18)
+    rows, columns = np.nonzero(corrupt(square, change, 0.5, seed=0) > 127)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (first, last, first, last)
 
 
-def test_a_stroke_grows_by_as_much_on_each_side():
-    assert (corrupt(spot(14, 14), "stroke width", 2, seed=0) == 255).sum(axis=0).max() == 5
+def test_twice_the_size_is_twice_as_high():
+    square = np.zeros((28, 28), np.uint8)
+    square[12:16, 12:16] = 255
+    rows, columns = np.nonzero(corrupt(square, "larger", 1, seed=0) > 127)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (10, 17, 10, 17)
+
+
+def test_a_stroke_grows_and_shrinks_by_as_much_on_each_side():
+    assert (corrupt(spot(14, 14), "thicker", 2, seed=0) == 255).sum(axis=0).max() == 5
+    line = np.zeros((28, 28), np.uint8)
+    line[10:15] = 255  # five pixels high
+    assert (corrupt(line, "thinner", 2, seed=0) == 255).sum(axis=0).tolist() == [1] * 28
 
 
 def test_blur_spreads_ink_as_a_gaussian_does():

@@ -19,7 +19,7 @@ for file in (out, out.with_name(f"{out.stem}-scenes{out.suffix}")):
     file.write_text(sys.argv[1])
     print(f"{file} (0.1 MB): probabilities of 256 digits equal to 1e-07")
 """
-REFUSES = "import sys; sys.exit('a warning\\nPyTorch could not export this network to onnx: no.')"
+REFUSES = "import sys; sys.exit('a warning\\nThis network could not be exported to onnx: no.')"
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
@@ -97,7 +97,7 @@ def test_while_it_is_exported_a_second_click_waits_for_the_same_file(page, comma
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
-        (REFUSES, "CNN as onnx: PyTorch could not export this network to onnx: no."),
+        (REFUSES, "CNN as onnx: This network could not be exported to onnx: no."),
         (DIES, "CNN as onnx: The process was killed, perhaps because the memory is full. Try again later."),
         ("raise SystemExit(3)", "CNN as onnx: The process failed without a word (exit status 3)."),
     ],

@@ -1,5 +1,6 @@
 """The Compare page on results that nobody measured: no test here measures or trains anything."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,14 +12,14 @@ import pytest
 from made_results import WRONG, leaderboard, write
 from plotly.graph_objects import Figure
 
-from atelier import MODELS
+from atelier import MODELS, compare_figures
 from atelier.data import mnist
 from atelier.evaluation import failures
 from atelier.studies import STUDIES, conduct, results
 from atelier.studies.study import Findings, Study
 from atelier.training import runs
 from atelier.training.runs import Run
-from pages import compare_board, compare_failures
+from pages import compare_board, compare_failures, measured
 
 ROOT = Path(__file__).parent.parent.parent
 _, LABELS = mnist.load("test")
@@ -35,6 +36,7 @@ STUDY = Study(
     question="Who needs more digits?",
     answers=("The CNN does worse", "The ViT does better"),
     method="Both learn from 100 digits.",
+    columns=("network", "size", "accuracy"),
     points=lambda quick: [{"network": name, "size": size} for name in MODELS for size in (100, 200)[: 2 - quick]],
     measure=lambda point, device: iter(()),
     findings=findings,
@@ -135,7 +137,7 @@ def test_the_leaderboard_has_all_five_with_where_they_were_measured(page, tmp_pa
     assert list(table.title) == [spec.title for spec in MODELS.values()]
     assert table.interval[0] == "99.49% – 99.73%"  # Wilson's for 37 mistakes in 10,000
     told = written(page.caption)
-    for part in ("2026-11-23", "2 CPU cores (cpu)", "seeds 0, 1", "PyTorch 2.15.0", "commit 001f603ab0cd", "2 min 5 s"):
+    for part in ("2026-11-23", " · 2 CPU cores · ", "seeds 0, 1", "PyTorch 2.15.0", "commit 001f603ab0cd", "2 min 5 s"):
         assert part in told
     assert "quick" in written(page.markdown)
 
@@ -152,6 +154,16 @@ def test_runs_that_were_measured_here_stand_beside_the_shipped_networks(page, tm
     assert table["where"].iloc[-1] != "Shipped"
     page.selectbox(key="compare_second").set_value(run.id).run()
     assert "Lisa’s CNN alone" in written(page.markdown)
+
+
+def test_a_run_that_was_measured_before_another_keeps_its_row(page, tmp_path):
+    leaderboard(tmp_path / "shipped")
+    for run, mistakes in ((own_run("First"), 20), (own_run("Second"), 30)):
+        leaderboard(conducted("leaderboard").folder, {run.id: mistakes}, kind="run", model="cnn")
+    page.run()
+    assert not page.exception
+    assert {"First", "Second"} < set(page.dataframe[0].value.title)
+    assert {"First", "Second"} < set(page.selectbox(key="compare_second").options)
 
 
 def test_a_deleted_run_keeps_its_row(page, tmp_path):
@@ -197,15 +209,6 @@ def test_networks_that_hardly_differ_may_differ_by_chance(page, tmp_path):
     assert "two different networks" in written(page.info)
 
 
-def test_all_pairs_are_tested(tmp_path):
-    leaderboard(tmp_path / "shipped")
-    said = failures.said(results.shipped("leaderboard").predictions, LABELS, MODELS)
-    pairs = compare_board.pairs(said)
-    assert len(pairs) == 10
-    first = pairs.iloc[0]
-    assert first.only_second_right - first.only_first_right == WRONG["cnn"] - WRONG["faster_rcnn"]
-
-
 def test_chosen_runs_are_measured_in_the_background(page, tmp_path, launched):
     leaderboard(tmp_path / "shipped")
     run = own_run()
@@ -217,6 +220,15 @@ def test_chosen_runs_are_measured_in_the_background(page, tmp_path, launched):
     (study,) = launched
     assert [point["network"] for point in study.read("config.json")["points"]] == ["cnn", run.id]
     assert page.button(key="compare_run_leaderboard").disabled  # it is queued
+
+
+def test_no_network_may_be_chosen_and_then_nothing_can_be_measured(page, tmp_path):
+    leaderboard(tmp_path / "shipped")
+    page.run()
+    page.multiselect(key="compare_networks").set_value([]).run()
+    assert not page.exception
+    assert page.multiselect(key="compare_networks").value == []
+    assert page.button(key="compare_run_leaderboard").disabled
 
 
 # Where they fail -----------------------------------------------------------------------------------------------------
@@ -241,6 +253,11 @@ def test_a_cell_of_a_confusion_matrix_shows_its_digits(fail, said):
     assert f"**{count}** digit" in fail.markdown[1].value
 
 
+def test_the_counts_of_all_cells_can_be_downloaded(fail):
+    (button,) = [button for button in fail.download_button if button.label == "All counts (CSV)"]
+    assert not button.disabled
+
+
 def test_a_click_names_the_cell_by_true_digit_and_guess(monkeypatch):
     monkeypatch.setattr(compare_failures, "state", kept := type("State", (), {})())
     compare_failures.cell_clicked("vit", {"x": 9, "y": 4, "curve": 0})
@@ -255,7 +272,30 @@ def test_the_digits_that_all_miss_are_there_and_those_that_some_miss(fail, said)
     assert f"**{counts[3]}** digit" in written(fail.markdown)
     fail.segmented_control(key="compare_right").set_value(5).run()
     assert not fail.exception
-    assert f"**{counts[5]:,}** digits, the first 24 of them shown" in written(fail.markdown)
+    assert f"**{counts[5]:,}** digits, 1 to 24 of them shown" in written(fail.markdown)
+
+
+def test_all_digits_of_a_choice_can_be_seen_page_by_page(fail, said, monkeypatch):
+    sheets = []
+    monkeypatch.setattr(compare_figures, "digits", lambda *given: sheets.append(given) or Figure())
+    monkeypatch.setattr(compare_failures, "live_picture", lambda *_: None)
+
+    def shown() -> list[int]:
+        return next(numbers.tolist() for *_, numbers, what in sheets[::-1] if what == "Read right by exactly 4 of 5")
+
+    fail.segmented_control(key="compare_right").set_value(4).run()
+    digits = failures.read_right_by(said, 4)
+    assert len(digits) > 48
+    control = {"key": "compare_right_digits_page_Read right by exactly 4 of 5"}
+    seen = shown()
+    for page in range(2, math.ceil(len(digits) / 24) + 1):
+        fail.pagination(**control).set_value(page).run()
+        assert not fail.exception
+        assert f"digits, {24 * page - 23} to {min(24 * page, len(digits))} of them shown" in written(fail.markdown)
+        seen += shown()
+    assert seen == digits.tolist()
+    fail.segmented_control(key="compare_right").set_value(5).run()
+    assert "digits, 1 to 24 of them shown" in written(fail.markdown)  # others begin anew
 
 
 def test_one_right_another_wrong(fail, said):
@@ -349,6 +389,31 @@ def test_an_interrupted_study_can_be_resumed(studies, launched):
     resume.click().run()
     assert not studies.exception
     assert len(launched) == 1
+
+
+def test_the_page_is_shown_anew_when_a_study_ends_not_at_each_point(monkeypatch):
+    class AgainError(Exception):
+        pass
+
+    def rerun():
+        raise AgainError
+
+    run = conducted("hunger", "running")
+    monkeypatch.setattr(measured.st, "rerun", rerun)
+    stands = iter([(1, 60, "queued", ""), (2, 60, "running", ""), (3, 60, "running", ""), (60, 60, "done", ""), None])
+    monkeypatch.setattr(measured, "_stands", lambda run: next(stands))
+    for _ in range(3):
+        measured._progress(run, was_active=True)
+    for _ in range(2):  # it ends; its folder is deleted
+        with pytest.raises(AgainError):
+            measured._progress(run, was_active=True)
+
+
+def test_a_study_whose_folder_cannot_be_read_does_not_stop_the_page(studies, monkeypatch):
+    conducted("hunger", "paused", points=STUDY.points(True))
+    monkeypatch.setattr(measured, "_stands", lambda run: None)
+    expect(studies, 0)
+    assert not studies.button(key="compare_run_hunger").disabled
 
 
 def test_what_cannot_be_started_is_said(studies, monkeypatch):

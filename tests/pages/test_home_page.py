@@ -39,7 +39,11 @@ def test_a_network_added_to_the_registry_appears(app, monkeypatch):
     assert any("Second network" in html.value for html in app.html)
 
 
-@pytest.mark.parametrize(("misread", "verdict"), [(WRONG, "say so"), (WRONG | {"cnn": 99}, "say otherwise")])
+@pytest.mark.parametrize(
+    ("misread", "verdict"),
+    [(WRONG, "say so"), (WRONG | {"cnn": 48}, "say so"), (WRONG | {"cnn": 99}, "say otherwise")],  # the ViT: 47
+    ids=["first", "second by chance", "last"],
+)
 def test_other_numbers_turn_the_verdict_on_a_conclusion(app, text, studies, misread, verdict):
     leaderboard(studies, misread)
     app.run()
@@ -49,8 +53,17 @@ def test_other_numbers_turn_the_verdict_on_a_conclusion(app, text, studies, misr
     assert f"The numbers {verdict}" in shown
     for sentence in STUDIES["leaderboard"].findings(results.shipped("leaderboard").table).sentences:
         assert sentence in shown
+    assert "could be chance" in shown or "hardly chance" in shown
     assert f"CNN{misread['cnn']}Faster R-CNN66" in shown  # bars
     assert "2026-11-23, 2 CPU cores" in shown
+
+
+def test_without_the_networks_answers_there_is_no_verdict(app, text, studies):
+    leaderboard(studies)
+    (studies / "leaderboard.npz").unlink()
+    app.run()
+    assert not app.exception
+    assert "The numbers do not tell" in text(app, "conclusion_leaderboard")
 
 
 def test_a_conclusion_without_results_names_the_command(app, text):

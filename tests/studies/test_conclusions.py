@@ -1,17 +1,158 @@
 """The lab report's conclusions against tables whose numbers are known."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from atelier.studies import STUDIES
-from atelier.studies.conclusions import CONCLUSIONS, by_freedom, few_and_many, misread, one_and_many
+from atelier.data import mnist
+from atelier.studies import results
+from atelier.studies.conclusions import (
+    CONCLUSIONS,
+    by_freedom,
+    fast_and_accurate,
+    few_and_many,
+    misread,
+    one_and_many,
+    simple_and_effective,
+)
+from atelier.studies.results import Result
+from atelier.zoo import MODELS
+
+LABELS = mnist.load("test")[1]
 
 
 @pytest.mark.parametrize("conclusion", CONCLUSIONS, ids=lambda conclusion: conclusion.study)
-def test_what_supports_it_are_answers_to_its_study(conclusion):
-    answers = STUDIES[conclusion.study].answers
-    assert set(conclusion.supported_by) <= set(answers)
-    assert len(conclusion.supported_by) < len(answers)  # it could be wrong
+def test_each_conclusion_gets_a_verdict_on_what_ships(conclusion):
+    assert conclusion.verdict(results.shipped(conclusion.study)).holds in (True, False)
+
+
+@pytest.mark.parametrize("study", ["one_or_many", "data_hunger"])
+def test_the_answer_to_a_studys_question_is_the_verdict(study):
+    (verdict,) = (conclusion.verdict for conclusion in CONCLUSIONS if conclusion.study == study)
+    result = results.shipped(study)
+    others = {"cnn": "faster_rcnn", "faster_rcnn": "cnn"} if study == "one_or_many" else {"cnn": "vit", "vit": "cnn"}
+    swapped = Result(result.table.replace({"network": others}), result.header, {})
+    assert (verdict(result).holds, verdict(swapped).holds) == (True, False)
+
+
+# CNNs are simple and effective ---------------------------------------------------------------------------------------
+
+
+def board(weights=(10, 30, 20), kind="shipped", **wrong):
+    """A leaderboard of networks that misread so many digits, no digit twice."""
+    misreads, arrays, first = {}, {}, 0
+    for name, count in wrong.items():
+        guess = LABELS.copy()
+        guess[first : first + count] = (guess[first : first + count] + 1) % 10
+        first += count
+        arrays |= {f"{name}_guess": guess.astype(np.uint8), f"{name}_confidence": np.full(10_000, 0.9, np.float16)}
+        misreads[name] = 1 - count / 10_000
+    table = pd.DataFrame({"network": list(misreads), "kind": kind, "accuracy": misreads.values()})
+    return Result(table.assign(parameters=weights[: len(table)]), {}, arrays)
+
+
+def test_the_cnn_is_effective_until_another_misreads_fewer_and_that_is_hardly_chance():
+    ahead = simple_and_effective(board(cnn=37, vit=60))
+    assert ahead.holds is True
+    assert ahead.why == (
+        "The CNN has the fewest weights, 10. "
+        "The CNN and the ViT, its best rival, differ by 23 of 10,000 digits; that is hardly chance (p = 0.025)."
+    )
+    by_chance = simple_and_effective(board(cnn=47, vit=37))
+    assert by_chance.holds is True
+    assert "differ by 10 of 10,000 digits; that could be chance (p = 0.33)" in by_chance.why
+    tie = simple_and_effective(board(cnn=40, vit=40))
+    assert tie.holds is True
+    assert "get equally many of 10,000 digits right" in tie.why
+    behind = simple_and_effective(board(cnn=60, vgg16=70, vit=37))
+    assert behind.holds is False
+    assert "The CNN and the ViT, its best rival, differ by 23 of 10,000 digits; that is hardly chance" in behind.why
+
+
+def test_the_cnn_is_not_simple_where_another_has_fewer_weights():
+    heavy = simple_and_effective(board(weights=(30, 20), cnn=37, vit=60))
+    assert heavy.holds is False
+    assert "The ViT has the fewest weights, 20." in heavy.why
+
+
+def test_the_difference_that_ships_may_be_chance_and_twice_as_many_mistakes_are_not():
+    result = results.shipped("leaderboard")
+    assert simple_and_effective(result).holds is True
+    guess = result.predictions["cnn_guess"].copy()
+    guess[np.flatnonzero(guess == LABELS)[:60]] += 1
+    worse = Result(result.table, result.header, result.predictions | {"cnn_guess": guess % 10})
+    assert simple_and_effective(worse).holds is False
+
+
+def test_without_every_answer_or_any_rival_there_is_no_verdict_on_the_cnn(monkeypatch):
+    whole = board(cnn=37, vit=60)
+    lost = {name: values for name, values in whole.predictions.items() if not name.startswith("vit")}
+    for result in (Result(whole.table, {}, {}), Result(whole.table, {}, lost), board(cnn=37), board(vit=37, vgg16=50)):
+        assert simple_and_effective(result).holds is None
+        assert simple_and_effective(result).why.endswith(".")
+
+    def damaged(split):
+        raise mnist.DamagedDataError("t10k is damaged.")
+
+    monkeypatch.setattr(mnist, "load", damaged)
+    assert simple_and_effective(whole).why == "t10k is damaged."
+
+
+def test_runs_of_ones_own_say_nothing_about_the_cnn():
+    own = board(cnn=60, vit=37)
+    own.table.loc[1, "kind"] = "run"
+    assert simple_and_effective(own).holds is None
+
+
+# Fine-tuning is fast and accurate ------------------------------------------------------------------------------------
+
+
+def trials(frozen=(0.985, 8.0), free=(0.99, 60.0), random=0.9):
+    """Both networks; each way with an accuracy and seconds, and random layers with an accuracy."""
+    ways = {"all frozen": frozen, "all free": free}
+    rows = [
+        {"network": network, "backbone": backbone, "freedom": freedom, "seed": 0, "accuracy": read, "seconds": seconds}
+        for network in ("vgg16", "alexnet")
+        for freedom, (accuracy, seconds) in ways.items()
+        for backbone, read in (("glyphs", accuracy), ("none", random), ("imagenet", float("nan")))
+    ]
+    return Result(pd.DataFrame(rows), {}, {})
+
+
+def test_fine_tuning_must_be_accurate_and_fast_and_worth_its_pretraining():
+    yes = fast_and_accurate(trials())
+    assert yes.holds is True
+    assert yes.why == (
+        "Asked of “all frozen” are at least 98% read right (98.5% are), at most 50% of the time of training "
+        "everything (13%), and at least +1.0 percentage points against random layers (+8.5)."
+    )
+    reversed_by = {
+        "accuracy": trials(frozen=(0.975, 8.0), free=(0.976, 60.0)),
+        "time": trials(frozen=(0.985, 40.0)),
+        "the rest, which learns more": trials(frozen=(0.97, 8.0)),
+        "random layers": trials(random=0.98),
+    }
+    assert {why: fast_and_accurate(result).holds for why, result in reversed_by.items()} == dict.fromkeys(
+        reversed_by, False
+    )
+
+
+def test_the_verdict_on_what_ships_turns_when_pretraining_is_worth_nothing():
+    result = results.shipped("transfer")
+    swapped = result.table.replace({"backbone": {"glyphs": "none", "none": "glyphs"}})
+    assert fast_and_accurate(result).holds is True
+    assert fast_and_accurate(Result(swapped, result.header, {})).holds is False
+
+
+@pytest.mark.parametrize(("column", "only"), [("freedom", "all frozen"), ("backbone", "glyphs"), ("backbone", "none")])
+def test_without_anything_to_compare_with_there_is_no_verdict_on_fine_tuning(column, only):
+    table = trials().table
+    verdict = fast_and_accurate(Result(table[table[column] == only], {}, {}))
+    assert verdict.holds is None
+    assert verdict.why.endswith(".")
+
+
+# Bars ----------------------------------------------------------------------------------------------------------------
 
 
 def told(bars):
@@ -34,12 +175,13 @@ def test_a_detectors_price_and_its_worth():
     ]
 
 
-def test_fine_tuning_is_told_by_what_is_free():
-    rows = [("glyphs", "all free", 0.98, 40.0), ("imagenet", "all frozen", 0.96, 10.0), ("none", "all free", 0.5, 9.0)]
-    rows += [("imagenet", "all free", float("nan"), float("nan"))]  # skipped
-    table = pd.DataFrame(rows, columns=["backbone", "freedom", "accuracy", "seconds"])
-    ((lines),) = told(by_freedom(table)).values()
-    assert lines == [("All frozen", "10 s: 96.0%", 0.25), ("All free", "40 s: 98.0%", 1.0)]
+def test_fine_tuning_is_told_by_what_is_free_from_trials_made_in_every_way():
+    table = trials(frozen=(0.96, 10.0), free=(0.98, 40.0)).table
+    unfinished = {"network": "vgg16", "backbone": "glyphs", "freedom": "all frozen", "seed": 1, "seconds": 99.0}
+    table = pd.concat([table, pd.DataFrame([unfinished | {"accuracy": 0.1}])], ignore_index=True)
+    ((lines),) = by_freedom(table).values()
+    assert told({"": lines})[""] == [("All frozen", "10 s: 96.0%", 0.25), ("All free", "40 s: 98.0%", 1.0)]
+    assert not {bar.colour for bar in lines} & {spec.colour for spec in MODELS.values()}  # a mean is no network
 
 
 def test_data_hunger_is_told_at_both_ends():
@@ -55,5 +197,5 @@ def test_tables_without_the_networks_have_no_bars():
     assert not any(few_and_many(pd.DataFrame({"network": ["vgg16"], "size": [100], "accuracy": [0.9]})).values())
     alone = {"network": ["cnn"], "digits": [1], "overlap": [-0.25], "reading_accuracy": [0.9], "milliseconds": [1.0]}
     assert [len(lines) for lines in one_and_many(pd.DataFrame(alone)).values()] == [1, 0]
-    skipped = {"backbone": ["imagenet"], "freedom": ["all free"], "accuracy": [float("nan")], "seconds": [float("nan")]}
-    assert not any(by_freedom(pd.DataFrame(skipped)).values())
+    skipped = trials().table.assign(accuracy=float("nan"), seconds=float("nan"))
+    assert not any(by_freedom(skipped).values())

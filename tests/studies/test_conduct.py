@@ -15,8 +15,8 @@ from plotly.graph_objects import Figure
 
 from atelier.__main__ import main
 from atelier.studies import STUDIES, conduct, results
-from atelier.studies.study import Findings, Study
-from atelier.training import jobs, runs
+from atelier.studies.study import SKIPPED, Findings, Study
+from atelier.training import jobs, runs, train
 from atelier.training.runs import LOG, Run, RunError
 from atelier.training.worker import Asked, attended
 
@@ -35,6 +35,7 @@ TINY = Study(
     question="Is it small?",
     answers=("yes", "no"),
     method="By looking.",
+    columns=("network", "accuracy"),
     points=lambda quick: [{"network": n, "size": s, "seed": 0} for n in NETWORKS for s in ((1,) if quick else (1, 2))],
     measure=measure,
     findings=lambda table: Findings(0, (f"{len(table)} rows.", "That is all.")),
@@ -84,7 +85,7 @@ def test_a_finished_study_leaves_table_header_and_arrays(undisturbed):
     assert (header["device"], header["seeds"], header["rows"]) == ("cpu", [0], 4)
     assert header["weights"].keys() == set(NETWORKS)
     assert header["versions"].keys() >= {"python", "torch"}
-    assert header["command"] == "python -m atelier study tiny"
+    assert header["command"] == "python -m atelier study tiny --device cpu"
     assert results.outdated(header) == []
     assert results.outdated(header | {"weights": {"cnn": "others"}}) == ["cnn"]
 
@@ -194,6 +195,42 @@ def test_what_another_device_has_measured_is_measured_again(tmp_path, undisturbe
     check_same(run, undisturbed)
 
 
+def test_points_of_another_cpu_with_as_many_cores_are_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "_processor", lambda: "Old 1000")
+    run = new_run(tmp_path)
+    steps = attended(run, "cpu", lambda: conduct.conduct(run))
+    while next(steps).done < 2:
+        pass
+    jobs.ask(run, "pause")
+    with pytest.raises(Asked):
+        list(steps)
+    monkeypatch.setattr(train, "_processor", lambda: "New 2000")
+    carry_out(run)
+    lines = [line["device_name"] for line in conduct.read_lines(run)]
+    assert [line.partition("(")[2] for line in lines] == ["Old 1000)"] * 2 + ["New 2000)"] * 4
+    assert results.read(run.folder, "tiny").header["device_name"] == lines[-1]
+
+
+def test_what_was_skipped_is_tried_again_by_a_resume_and_else_counts_as_done(tmp_path, monkeypatch):
+    here, tried = set(), []
+
+    def measure(point, device):
+        tried.append(point["network"])
+        note = "" if point["network"] in here else f"{SKIPPED}its weights are not here."
+        yield {"accuracy": float("nan") if note else 0.5, "note": note}
+
+    monkeypatch.setitem(STUDIES, "tiny", replace(TINY, measure=measure))
+    here.add("cnn")
+    run = new_run(tmp_path)
+    carry_out(run)
+    assert conduct.progress(run) == (4, 4, "done", "")
+    here.add("vit")
+    carry_out(run)
+    assert tried == ["cnn", "cnn", "vit", "vit", "vit", "vit"]
+    assert results.read(run.folder, "tiny").table.accuracy.tolist() == [0.5] * 4
+    assert conduct.progress(run) == (4, 4, "done", "")
+
+
 def test_numbers_keep_six_significant_digits():
     row = {"small": 1.23456789e-9, "large": 14_848_586, "array": np.zeros(3), "scalar": np.float32(0.1), "flag": True}
     assert conduct.rounded(row) == {"small": 1.23457e-09, "large": 14_848_586, "scalar": 0.1, "flag": True}
@@ -232,7 +269,7 @@ def test_the_command_line_conducts_shows_and_copies(tmp_path, capsys):
     assert out.splitlines()[-2:] == ["1 rows.", "That is all."]
     assert {file.name for file in (tmp_path / "in").iterdir()} == {"tiny.csv", "tiny.json", "tiny.npz"}
     header = results.read(tmp_path / "in", "tiny").header
-    assert header["command"] == "python -m atelier study tiny --quick --networks vit"
+    assert header["command"] == "python -m atelier study tiny --quick --device cpu --networks vit"
     assert results.local("tiny").header == header
     for names, sentence in (["leaderboard"], "is the study tiny, not leaderboard"), ([], ""):
         code = main(["study", *names, "--resume", run.id, "--runs", str(tmp_path)])

@@ -143,6 +143,7 @@ def test_where_a_detector_starts_to_pay_is_found():
     ("numbers", "answer", "told"),
     [
         (table(one=(0.8, 0.98)), "Always", "with one digit"),
+        (table(one=(0.9, 0.95)), "Always", "with one digit"),  # five of a hundred, though 0.9 + 0.05 > 0.95
         (table(apart=(0.8, 0.94)), "As soon as there are several", "with several digits apart"),
         (table(touching=(0.9, 0.9)), "Only when", "with digits that overlap by 20% of their width"),
         (

@@ -1,17 +1,20 @@
 """Whatever lies in a results folder, a page gets a table or a sentence."""
 
 import json
+import re
 import time
 import zlib
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from atelier.studies import STUDIES, results
 from atelier.studies.results import ResultError
 from atelier.training import runs
 from atelier.training.runs import Run
+from atelier.zoo import MODELS
 
 TABLE = "network,backbone,accuracy\nvgg16,none,0.9\nalexnet,glyphs,\n"  # of no real study
 HEADER = {"study": "cost", "rows": 2, "columns": {"network": "text", "backbone": "text", "accuracy": "number"}}
@@ -20,7 +23,7 @@ HEADER = {"study": "cost", "rows": 2, "columns": {"network": "text", "backbone":
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "SHIPPED", tmp_path)
-    monkeypatch.setitem(STUDIES, "cost", replace(STUDIES["cost"], findings=lambda table: None))
+    monkeypatch.setitem(STUDIES, "cost", replace(STUDIES["cost"], findings=lambda table: None, columns=("accuracy",)))
     (tmp_path / "cost.csv").write_text(TABLE)
     (tmp_path / "cost.json").write_text(json.dumps(HEADER))
     return tmp_path
@@ -85,21 +88,90 @@ def test_missing_files_and_unknown_studies_get_a_sentence(folder):
             read("weather")
 
 
-@pytest.mark.parametrize("name", STUDIES)
-@pytest.mark.parametrize("damage", ["a network that nobody knows", "columns missing"])
-def test_a_table_without_findings_gets_a_sentence(folder, monkeypatch, name, damage):
-    """Well-formed, but not what the study can have written."""
+# On copies of what really ships, changed but well-formed --------------------------------------------------------------
+
+
+@pytest.fixture
+def changed(folder, monkeypatch):
+    """`changed(name, table)`: read this table instead of the shipped one."""
     monkeypatch.undo()
-    whole = results.shipped(name)
+    shipped = results.SHIPPED
     monkeypatch.setattr(results, "SHIPPED", folder)
-    table = {
-        "a network that nobody knows": whole.table.assign(network="resnet", model="resnet"),
-        "columns missing": whole.table[["network"]],
-    }[damage]
-    table.to_csv(folder / f"{name}.csv", index=False)
-    (folder / f"{name}.json").write_text(json.dumps({"study": name}))
+
+    def read(name, table):
+        columns = {column: "number" if column in table.select_dtypes("number") else "text" for column in table}
+        header = json.loads((shipped / f"{name}.json").read_text()) | {"columns": columns}
+        (folder / f"{name}.json").write_text(json.dumps(header))
+        table.to_csv(folder / f"{name}.csv", index=False)
+        return results.shipped(name)
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """As they ship, by study."""
+    return {name: results.shipped(name).table for name in STUDIES}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_network_that_nobody_knows_gets_a_sentence(changed, tables, name):
     with pytest.raises(ResultError, match="hold what this version cannot read"):
-        results.shipped(name)
+        changed(name, tables[name].assign(network="resnet", model="resnet"))
+
+
+@pytest.mark.parametrize(("name", "column"), [(name, column) for name in STUDIES for column in STUDIES[name].columns])
+def test_a_table_that_lacks_a_column_gets_a_sentence_that_names_it(changed, tables, name, column):
+    with pytest.raises(ResultError, match=f"“{STUDIES[name].title}” lack {column}: measure them again"):
+        changed(name, tables[name].drop(columns=column))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_ships_has_the_columns_that_its_study_names(changed, tables, name):
+    assert tuple(tables[name]) == STUDIES[name].columns
+
+
+def exchanged(text: str, one: str, other: str) -> str:
+    """With two networks' names in each other's place; "CNN" is none in "Faster R-CNN"."""
+    return re.sub(rf"(?<!R-)\b({one}|{other})\b", lambda found: other if found[0] == one else one, text)
+
+
+@pytest.mark.parametrize(("name", "one"), [("leaderboard", "cnn"), ("robustness", "vit"), ("cost", "cnn")])
+def test_two_networks_rows_swapped_swap_their_names_in_the_sentences(changed, tables, name, one):
+    other = "vgg16"
+    swapped = tables[name].replace({column: {one: other, other: one} for column in ("network", "model")})
+    before, after = (STUDIES[name].findings(table) for table in (tables[name], changed(name, swapped).table))
+    titles = MODELS[one].title, MODELS[other].title
+    assert " ".join(after.sentences) == exchanged(" ".join(before.sentences), *titles)
+    assert after.sentences != before.sentences
+    if name != "cost":  # whose answers name no network
+        answers = STUDIES[name].answers
+        assert answers[after.right] == exchanged(answers[before.right], *titles)
+
+
+REVERSED = {  # study: which values of which column change places, and what is said before and after
+    "data_hunger": ("network", "cnn", "vit", "The CNN is ahead", "The ViT is never behind the CNN"),
+    "one_or_many": ("network", "cnn", "faster_rcnn", "A detector starts to pay", "A detector does not pay here"),
+    "transfer": ("backbone", "glyphs", "none", r"on letters is worth, .*, \+.* \+.* \+", r"worth, .*, -.* -.* -"),
+}
+
+
+@pytest.mark.parametrize("name", REVERSED)
+def test_rows_swapped_reverse_the_sentences(changed, tables, name):
+    column, one, other, before, after = REVERSED[name]
+    swapped = changed(name, tables[name].replace({column: {one: other, other: one}})).table
+    (was, told), (now, says) = (
+        (found.right, " ".join(found.sentences)) for found in map(STUDIES[name].findings, (tables[name], swapped))
+    )
+    assert re.search(before, told)
+    assert not re.search(after, told)
+    assert re.search(after, says)
+    assert not re.search(before, says)
+    if name != "transfer":  # where it is the worth of pretraining that is reversed
+        assert was != now
+
+
+# On this machine -----------------------------------------------------------------------------------------------------
 
 
 def test_an_older_local_result_stands_in_for_a_damaged_one(folder, monkeypatch, tmp_path):
@@ -116,6 +188,70 @@ def test_an_older_local_result_stands_in_for_a_damaged_one(folder, monkeypatch, 
     older.path("cost.csv").write_text(TABLE[:-3])
     with pytest.raises(ResultError, match="damaged or only half written"):
         results.local("cost")
+
+
+@pytest.fixture
+def conducted(monkeypatch, tmp_path):
+    """`conducted(study, text, **header)`: the run of a study that has left this table; each is newer than the last."""
+    monkeypatch.setattr(runs, "RUNS", tmp_path)
+    seconds = iter(range(100))
+    monkeypatch.setattr(time, "strftime", lambda form: f"20260101-1200{next(seconds):02}")
+
+    def conduct(study, text, **header):
+        run = Run.create(results.studies_in(tmp_path), {"study": study, "model": study})
+        run.path(f"{study}.csv").write_text(text)
+        run.path(f"{study}.json").write_text(json.dumps({"study": study, "device": "cpu"} | header))
+        return run
+
+    return conduct
+
+
+def test_a_finished_local_result_comes_before_newer_ones_that_are_not(conducted):
+    first, newer = TABLE, TABLE + "cnn,,0.99\n"
+    conducted("cost", first, finished=False)
+    conducted("cost", newer, finished=False)
+    assert len(results.local("cost").table) == 3  # none is finished: the newest
+    conducted("cost", first, finished=True)
+    conducted("cost", newer, finished=False)
+    assert len(results.local("cost").table) == 2
+
+
+def board(table: pd.DataFrame, **accuracy: float) -> str:
+    """A leaderboard with these networks."""
+    rows = table.set_index("network").loc[["cnn"] * len(accuracy)]
+    return rows.assign(network=list(accuracy), accuracy=list(accuracy.values())).to_csv(index=False)
+
+
+def test_local_leaderboards_are_one_with_the_newest_row_of_each_network(conducted, tables, tmp_path):
+    def measure(device="2 CPU cores (A)", **accuracy):
+        measured = dict.fromkeys(accuracy, str(len(accuracy)))
+        run = conducted(
+            "leaderboard", board(tables["leaderboard"], **accuracy), device_name=device, weights=measured, commit=device
+        )
+        arrays = {f"{name}_guess": np.full(3, 100 * share, np.uint8) for name, share in accuracy.items()}
+        np.savez_compressed(run.path("leaderboard.npz"), **arrays)
+
+    measure(gone=0.5, **{"20260101-120000-cnn-abcd": 0.6})  # runs: one was deleted since
+    Run(tmp_path / "20260101-120000-cnn-abcd").folder.mkdir()
+    measure(cnn=0.7, vit=0.8)
+    measure(device="96 CPU cores (B)", alexnet=0.99)
+    measure(cnn=0.9)
+    found = results.local("leaderboard")
+    assert dict(zip(found.table.network, found.table.accuracy, strict=True)) == {
+        "cnn": 0.9,
+        "vit": 0.8,
+        "20260101-120000-cnn-abcd": 0.6,
+    }
+    assert found.predictions["cnn_guess"].tolist() == [90] * 3
+    assert found.predictions["vit_guess"].tolist() == [80] * 3
+    assert (found.header["weights"]["cnn"], found.header["weights"]["vit"]) == ("1", "2")
+    assert found.header["command"] == (
+        "python -m atelier study leaderboard --device cpu --networks cnn vit 20260101-120000-cnn-abcd"
+    )
+    assert (found.header["points"], found.header["of"], found.header["rows"]) == (3, 3, 3)
+    assert found.header["commit"] == "2 CPU cores (A)"  # the other's is left out
+    measure(device="96 CPU cores (B)", vit=0.95)  # the newest decides which device
+    assert set(results.local("leaderboard").table.network) == {"vit", "alexnet"}
 
 
 def test_answers_are_read_with_the_table_and_damaged_ones_left_out(folder):

@@ -42,9 +42,10 @@ def test_every_change_can_be_made_and_grows():
 
 def test_points_cover_all_networks_and_changes():
     whole, quick = (pd.DataFrame(STUDY.points(quick)) for quick in (False, True))
-    assert len(whole) == 5 * (2 + 8 * 5)
-    assert len(quick) == 5 * (2 + 8 * 3)
+    assert len(whole) == 5 * (2 + 10 * 5)
+    assert len(quick) == 5 * (2 + 10 * 3)
     assert set(quick.network) == set(MODELS)
+    assert set(quick.corruption) > {"smaller", "larger", "thinner", "thicker"}
 
 
 def test_every_network_is_shown_the_same_pixels(monkeypatch):
@@ -94,10 +95,10 @@ def test_swapped_numbers_reverse_the_sentences():
         "The CNN copes best: it reads 55.0% of the changed digits right, the ViT, the worst, 40.0%."
     )
     assert swapped.sentences[0].startswith("The ViT copes best")
-    assert "most harm does inversion (17.5% read right on average), least shift (77.5%)" in found.sentences[1]
+    assert "most harm does “inversion” (17.5% read right on average), least “shift” (77.5%)" in found.sentences[1]
     assert "Of the digits written with a pen, 96.0% to 98.0% are read right" in found.sentences[1]
     other = STUDY.findings(TABLE.replace({"corruption": {"shift": "inversion", "inversion": "shift"}}))
-    assert "most harm does shift" in other.sentences[1]
+    assert "most harm does “shift”" in other.sentences[1]
 
 
 def test_networks_are_compared_on_what_all_were_shown():

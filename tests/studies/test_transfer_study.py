@@ -92,6 +92,8 @@ def test_other_numbers_other_findings():
     assert STUDY.answers[much.right].startswith("Everything")
     worse = STUDY.findings(BLOCK.replace({"backbone": {"glyphs": "none", "none": "glyphs"}}))
     assert "-20.0 if all frozen" in worse.sentences[1]
+    assert "best is “last block free”, 78.6% after 30 s" in worse.sentences[0]
+    assert STUDY.answers[worse.right].startswith("The last block")  # each way reads as much less
 
 
 def test_any_part_of_a_table_has_findings_and_a_figure():

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 import resource
 import signal
 import subprocess
@@ -58,6 +59,28 @@ def wait_for(condition, seconds=60):
 
 def state(run):
     return run.status()[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "model"),
+    [
+        (
+            "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Gold 6230 CPU @ 2.10GHz\n",
+            "Intel Xeon Gold 6230 CPU @ 2.10GHz",
+        ),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\n", "aarch64"),  # not every Linux tells the model
+        (None, "aarch64"),
+    ],
+    ids=["Linux", "Linux on ARM", "another system"],
+)
+def test_a_cpu_goes_by_its_cores_and_its_model(told, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CPUINFO", tmp_path / "cpuinfo")
+    if told is not None:
+        train.CPUINFO.write_text(told)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert train.circumstances(RECIPE, "cpu")["device_name"] == f"2 CPU cores ({model})"
 
 
 def test_a_worker_killed_within_an_epoch_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch, request):
