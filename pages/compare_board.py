@@ -4,7 +4,6 @@ import pandas as pd
 import streamlit as st
 
 from atelier import MODELS, compare_figures, compare_tables
-from atelier.evaluation.failures import Said
 from atelier.evaluation.significance import compare
 from atelier.studies.results import SOURCES, Result
 from pages import compare_export, looking, measured, shared

@@ -87,7 +87,7 @@ def test_studies_come_with_question_expectation_findings_and_origin(found, text)
         assert told in text
     for sentence in study.findings(result.table).sentences:
         assert sentence in text
-    for told in ("2026-11-23", "2 CPU cores (cpu)", "0, 1", "torch 2.15.0", "001f603ab0cd", "0123456789abcdef"):
+    for told in ("2026-11-23", "2 CPU cores", "0, 1", "torch 2.15.0", "001f603ab0cd", "0123456789abcdef"):
         assert told in text
     assert "python -m atelier study data_hunger" in text
     assert STUDIES["cost"].title not in text  # which has no results

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_results import WRONG, leaderboard, write
+from made_results import leaderboard, write
 from plotly.graph_objects import Figure
 
 from atelier import MODELS, compare_figures
