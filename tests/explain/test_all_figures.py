@@ -40,7 +40,7 @@ def test_a_flip_shows_its_digit_and_none_is_said():
     sheet = pixels(figure)
     assert sheet[5, 5, 0] == 100
     assert sheet[5, all_figures.CELL + 5, 0] == 0
-    assert figure.data[1].text == ("<b>Shift</b>",)
+    assert figure.data[1].text == ("<b>Shift</b>: its length",)
     assert ["CNN" in figure.data[4].text[0], "ViT" in figure.data[4].text[1]] == [True, True]
     assert list(figure.data[2].text) == ["3.20 px<br>→ <b>9</b>", "none<br>found"]
 
