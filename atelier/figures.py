@@ -332,7 +332,7 @@ def position_similarity(similarity: np.ndarray) -> Figure:
     )
     height, width = maps.shape
     return plotting.pictures(
-        [shown], "Which places it finds alike", "One map for each patch of the picture", width, height
+        [shown], "Which places does it find alike?", "One map for each patch of the picture", width, height
     )
 
 

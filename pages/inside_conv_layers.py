@@ -119,7 +119,8 @@ def maps_and_filters(
             state.inside_conv_chosen[place] = (int(point["customdata"]), None, None)
 
     colour, strongest = MODELS[name].colour, seen.order[:SHOWN]
-    heading, told = f"{step.title}: {step.size}", f"The {len(strongest)} strongest of {step.shape[0]} maps"
+    heading = f"{step.title}: what does it find?"
+    told = f"{step.size} · the {len(strongest)} strongest of {step.shape[0]} maps"
     maps = conv_figures.sheet(seen.maps[step.title][strongest], strongest, channel, heading, told, "value", colour)
     weights, numbers, whose = shown_filters(features.filters(looking.network(name), layer), layer, seen, channel)
     filters = conv_figures.sheet(weights, numbers, None, "What do its filters look for?", whose, "weight", colour)
@@ -156,8 +157,14 @@ def spell_out(
         if isinstance(point["point"], list):
             state.inside_conv_chosen[place] = (channel, *point["point"])
 
-    colour, heading, sides = MODELS[name].colour, f"Map {channel + 1}: click a number", layer.convolution.sees(*at[1:])
-    one = conv_figures.enlarged([seen.maps["Convolution"][channel]], [""], (row, column), heading, "value", colour)
+    colour, sides, asked = (
+        MODELS[name].colour,
+        layer.convolution.sees(*at[1:]),
+        f"Where does map {channel + 1} respond?",
+    )
+    one = conv_figures.enlarged(
+        [seen.maps["Convolution"][channel]], [""], (row, column), asked, "value", colour, "Click a number"
+    )
     covered = f"{sides[3] - sides[1]:.0f} × {sides[2] - sides[0]:.0f} of the 28 × 28 pixels"
     spelt = features.pixel_arithmetic(looking.network(name), digit, layer, channel, row, column)
     field = conv_figures.field(digit, sides, "What does this number see?", covered)

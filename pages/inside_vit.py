@@ -54,12 +54,12 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
     drawn = {
         "The digit, cut into numbered patches": vit_figures.patches(digit, size),
         "The numbers that each patch becomes": vit_figures.vectors(
-            passage.embedded, "Patch", 1, f"A patch becomes {width} numbers", "Empty patches become the same numbers"
+            passage.embedded, "Patch", 1, "What does a patch become?", f"{width} numbers; empty patches become the same"
         ),
         "How alike the added numbers of any two places are": position_similarity(similarity),
         "Where the class token looks in each block": vit_figures.collected(digit, collected),
         "The class token's numbers after each block": vit_figures.vectors(
-            class_token, "Block", 0, "The class token fills up", "Its numbers after each block; 0: before the first"
+            class_token, "Block", 0, "What fills the class token?", "Its numbers after each block; 0: before the first"
         ),
         "The ten scores": vit_figures.logits(passage.logits),
     }

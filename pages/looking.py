@@ -43,7 +43,7 @@ def network(name: str) -> "Classifier | None":
 
 
 def loaded() -> dict[str, "Classifier"]:
-    """The networks that can be asked by now; the page says of the others why not."""
+    """The networks that can be asked by now, by name."""
     promises = {name: shared.load(name) for name in MODELS}
     return {name: promise.result() for name, promise in promises.items() if promise.done() and not promise.exception()}
 
@@ -68,7 +68,7 @@ def side_by_side(look: Callable[..., Seen], *of_each: Iterable) -> list[Seen]:
 
 
 def choose_network(label: str, key: str, names: Iterable[str] = MODELS) -> str:
-    """A choice among networks; the CNN until there is another."""
+    """A choice among networks, the CNN at first."""
     return st.segmented_control(
         label,
         list(names),

@@ -74,7 +74,13 @@ def sheet(
 
 
 def enlarged(
-    maps: Sequence[np.ndarray], titles: Sequence[str], pixel: tuple[int, int] | None, title: str, unit: str, colour: str
+    maps: Sequence[np.ndarray],
+    titles: Sequence[str],
+    pixel: tuple[int, int] | None,
+    title: str,
+    unit: str,
+    colour: str,
+    subtitle: str = "",
 ) -> Figure:
     """One map, large, or what a step makes of it: before and after, side by side, on one scale.
 
@@ -109,7 +115,7 @@ def enlarged(
         row, column = pixel
         corners = (start + scale * column, scale * row, start + scale * (column + 1), scale * (row + 1))
         traces.append(plotting.lines(plotting.rectangles(*np.array(corners)[:, None]), CHOSEN, 4))
-    figure = plotting.pictures(traces, title, "", x - high / 8, high)
+    figure = plotting.pictures(traces, title, subtitle, x - high / 8, high)
     return figure.update_yaxes(range=[1.02 * high, (-0.16 if any(titles) else -0.02) * high])
 
 

@@ -41,7 +41,7 @@ def picture(picture: np.ndarray) -> Figure:
         hovertemplate="Row %{y}, column %{x}: %{z}<extra></extra>",
     )
     height, width = picture.shape
-    return plotting.pictures([shown], f"{width} × {height} pixels", "One number each", width, height)
+    return plotting.pictures([shown], "What does it get?", f"{width} × {height} pixels, a number each", width, height)
 
 
 def channels(maps: np.ndarray, chosen: np.ndarray, columns: int, of: str = "") -> Figure:
@@ -67,8 +67,8 @@ def channels(maps: np.ndarray, chosen: np.ndarray, columns: int, of: str = "") -
         hovertemplate="Channel %{customdata}: %{z:.2f}<extra></extra>",
     )
     height, width = tiles.shape
-    title = f"{of}{len(chosen)} of {len(maps)} channels"
-    return plotting.pictures([shown], title, f"{maps.shape[2]} × {maps.shape[1]} places each", width, height)
+    told = f"{of}{len(chosen)} of {len(maps)} channels, {maps.shape[2]} × {maps.shape[1]} places each"
+    return plotting.pictures([shown], "What does each channel find?", told, width, height)
 
 
 # First stage: anchors, objectness, proposals -------------------------------------------------------------------------
@@ -100,8 +100,8 @@ def anchors(walk: "Walk", row: int, column: int) -> Figure:
                 showlegend=False,
             ),
         ],
-        f"The {len(boxes)} anchors at one place",
-        "The thick box: the surest, shifted to fit",
+        "Which boxes does it try here?",
+        f"{len(boxes)} anchors · the thick box: the surest, shifted to fit",
     )
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top"})
 
@@ -111,8 +111,8 @@ def anchor_scores(walk: "Walk", row: int, column: int) -> Figure:
     scores = walk.objectness[row, column].reshape(len(walk.anchor_shapes), -1)
     return plotting.figure(
         _shares(scores, least=0),
-        f"Surest: {scores.max():.1%}",
-        "Percent: does it hold some digit?",
+        "Does one hold a digit?",
+        f"In percent · surest: {scores.max():.1%}",
         xaxis=_names("Size in pixels", [f"{size:g}" for size in walk.anchor_sizes]),
         yaxis=_names("Height to width", [f"{shape:g}" for shape in walk.anchor_shapes]) | {"autorange": "reversed"},
         dragmode=False,
@@ -125,8 +125,8 @@ def objectness(walk: "Walk") -> Figure:
     return _over(
         walk.picture,
         plotting.with_legend(shown, plotting.ZERO, KEPT),
-        "The surest anchor at each place",
-        f"{walk.objectness[..., 0].size:,} places, {walk.objectness.size:,} anchors",
+        "Where is some digit?",
+        f"{walk.objectness[..., 0].size:,} places, {walk.objectness.size:,} anchors: the surest at each place",
     )
 
 
@@ -150,7 +150,9 @@ def objectness_by_anchor(walk: "Walk") -> Figure:
     )
     height, width = tiles.shape
     sizes = ", ".join(f"{size:g}" for size in walk.anchor_sizes)
-    return plotting.pictures([shown], "Each anchor alone", f"Columns: {sizes} pixels · lower is taller", width, height)
+    return plotting.pictures(
+        [shown], "Which anchor sees what?", f"Columns: {sizes} pixels · lower is taller", width, height
+    )
 
 
 def candidates(walk: "Walk", most: int) -> Figure:
@@ -163,8 +165,8 @@ def candidates(walk: "Walk", most: int) -> Figure:
             plotting.lines(plotting.rectangles(*boxes[kept].T), KEPT, 2),
             _dots(boxes, walk.candidates_objectness[:most], kept),
         ],
-        f"Before: {len(boxes)} boxes",
-        "Grey ones will go",
+        f"Which of {len(boxes)} boxes go?",
+        "Before non-maximum suppression: the grey ones will go",
     )
 
 
@@ -175,8 +177,8 @@ def survivors(walk: "Walk", most: int) -> Figure:
     return _over(
         walk.picture,
         [plotting.lines(plotting.rectangles(*boxes.T), KEPT, 2), _dots(boxes, chances, np.ones(len(boxes), bool))],
-        f"After: {len(boxes)} boxes",
-        "These are the proposals",
+        f"Which {len(boxes)} boxes stay?",
+        "After non-maximum suppression: the proposals",
     )
 
 
@@ -234,8 +236,8 @@ def crops(walk: "Walk", chosen: int) -> Figure:
             Scatter(x=left + CUT / 2, y=top + 2 * CUT + 10, text=names, mode="text", hoverinfo="skip"),
             plotting.sensor(told, COLUMNS, CELL, ROW, CUT / 2, CUT + PLACE / 2),
         ],
-        f"The {len(cuts)} surest of {len(walk.proposals)} proposals",
-        "Above: the pixels · below: the 7 × 7 map",
+        "What is seen of each box?",
+        f"{len(cuts)} surest of {len(walk.proposals)} proposals: the pixels, below them the 7 × 7 map",
         COLUMNS * CELL,
         math.ceil(len(cuts) / COLUMNS) * ROW,
     )
@@ -248,8 +250,8 @@ def classes(walk: "Walk", chosen: int) -> Figure:
     rows = _names("Proposal", [str(number) for number in range(1, len(shares) + 1)]) | {"autorange": "reversed"}
     return plotting.figure(
         [*_shares(shares), plotting.lines(frame, KEPT, 3)],
-        f"The {len(shares)} surest proposals",
-        "Percent: each row adds up to 100",
+        "Which digit is in each?",
+        f"The {len(shares)} surest proposals · percent: each row adds up to 100",
         xaxis=_names("Digit", [*map(str, range(10)), "none"]),
         yaxis=rows,
         dragmode=False,
@@ -273,8 +275,8 @@ def refined(walk: "Walk", chosen: int) -> Figure:
             plotting.lines(plotting.rectangles(*after[one].T), KEPT if kept[chosen] else DROPPED, 5),
             plotting.lines(plotting.rectangles(*before[one].T), "#FFFFFF", 2).update(line_dash="dot"),
         ],
-        f"Proposal {chosen + 1}: {said}",
-        "Dotted: as proposed · thick: as refined",
+        f"What becomes of proposal {chosen + 1}?",
+        f"{said[0].upper()}{said[1:]} · dotted: as proposed, thick: as refined",
     )
 
 
@@ -312,9 +314,9 @@ def sliding(picture: np.ndarray, slide: "Slide") -> Figure:
         colorbar=_percent("how sure it is"),
         hovertemplate="A %{text}, %{z:.0%} sure<extra></extra>",
     )
-    told = f"One each {slide.stride} pixels, each from {slide.window} × {slide.window}"
+    told = f"{slide.labels.size:,} answers, one each {slide.stride} pixels, each from {slide.window} × {slide.window}"
     traces = plotting.with_legend(places, plotting.ZERO, MODELS["cnn"].colour)
-    figure = _over(picture, traces, f"{slide.labels.size:,} answers, and no box", told)
+    figure = _over(picture, traces, "What does it read at each place?", told)
     (rows, columns), half = np.array(slide.labels.shape) * slide.stride, slide.stride / 2  # whole cells at the edges
     return figure.update_layout(xaxis_range=[-half, columns - half], yaxis_range=[rows - half, -half])
 

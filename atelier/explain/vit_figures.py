@@ -39,8 +39,8 @@ def patches(digit: np.ndarray, size: int) -> Figure:
     cuts = plotting.lines(plotting.rectangles(left, top, left + size, top + size), GREY, 1)
     return plotting.pictures(
         [_digit(digit), cuts, numbers],
-        f"Cut into {side**2} patches",
-        f"{size} × {size} pixels each · the number is its token's",
+        "Which patches is it cut into?",
+        f"{side**2} of {size} × {size} pixels · the number is its token's",
         SIDE,
         SIDE,
     )
@@ -98,7 +98,7 @@ def collected(digit: np.ndarray, maps: np.ndarray) -> Figure:
     )
     return plotting.pictures(
         [*_laid_over(digit, maps, columns, plotting.numbered(*maps.shape), told), names],
-        "It looks, block by block",
+        "Where does it look, block by block?",
         "Colour: patches from which the class token collects",
         columns * PITCH,
         math.ceil(len(maps) / columns) * PITCH,
@@ -120,8 +120,8 @@ def logits(logits: np.ndarray) -> Figure:
     )
     return plotting.figure(
         [bars],
-        "The head gives ten scores",
-        f"Called logits: the highest is the answer, {answer}",
+        "Which score is highest?",
+        f"The head gives ten, called logits; the answer is {answer}",
         xaxis=plotting.axis("Digit") | {"dtick": 1, "fixedrange": True},
         yaxis=plotting.axis("Logit") | {"fixedrange": True},
         dragmode=False,
@@ -158,7 +158,7 @@ def heads(digit: np.ndarray, maps: np.ndarray, token: int, chosen: tuple[int, in
     frame = plotting.lines(plotting.rectangles(*corners), COLOUR, 4)
     return plotting.figure(
         [*_laid_over(digit, maps.reshape(-1, side, side), columns, numbered, told), frame],
-        f"Where {named(token)} looks",
+        f"Where does {named(token)} look?",
         f"{layers} layers × {columns} heads · click one to enlarge it",
         xaxis=_counted("Head", columns) | {"side": "top", "range": [-3, PITCH * columns]},
         yaxis=_counted("Layer", layers) | {"range": [PITCH * layers, -3], "scaleanchor": "x"},
@@ -217,7 +217,7 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
     outline = plotting.lines(plotting.rectangles(*squares[[0]].T), GREY, 1)
     return plotting.pictures(
         [_digit(digit, ASIDE), *plotting.with_legend(over, plotting.ZERO, COLOUR), aside, outline, looker, share],
-        f"Layer {layer}, head {head}",
+        f"Where does layer {layer}, head {head} look?",
         f"Framed: {named(token)} · click a patch to look from it",
         ASIDE + SIDE,
         SIDE,
@@ -229,8 +229,8 @@ def rollout(digit: np.ndarray, rolled: np.ndarray) -> Figure:
     return _large(
         digit,
         100 * rolled,
-        "Rollout: what reaches the answer",
-        "The stronger the colour, the more gets through",
+        "What reaches the answer?",
+        "Rollout: the stronger the colour, the more gets through",
         "%{z:.1f}% of what reaches the class token",
         plotting.bar("share of the class token", ticksuffix="%"),
     )
@@ -241,8 +241,8 @@ def gradient_rollout(digit: np.ndarray, pulled: np.ndarray, target: int) -> Figu
     return _large(
         digit,
         100 * pulled / (pulled.sum() or 1.0),
-        f"Gradient rollout: why {target}?",
-        f"The stronger the colour, the more it speaks for {target}",
+        f"Why {target}?",
+        f"Gradient rollout: the stronger the colour, the more it speaks for {target}",
         f"%{{z:.1f}}% of all that speaks for {target}",
         plotting.bar(f"share of what speaks for {target}", ticksuffix="%"),
     )
@@ -277,7 +277,7 @@ def lens(probabilities: np.ndarray) -> Figure:
     ]
     return plotting.figure(
         lines,
-        "The answer takes shape",
+        "When does the answer take shape?",
         f"One line for each digit; bold: the final answer, {answer}",
         xaxis=plotting.axis("Blocks passed") | _whole(blocks[-1]) | {"fixedrange": True, "range": _room(0, blocks[-1])},
         yaxis=plotting.axis("Probability") | {"tickformat": "~%", "range": [-0.02, 1.05], "fixedrange": True},
@@ -312,8 +312,8 @@ def distances(distances: np.ndarray, everywhere: float) -> Figure:
     )
     return plotting.figure(
         [uniform, dots],
-        "Mean attention distance",
-        "A dot: a head · dashed: looks everywhere alike",
+        "How far does each head look?",
+        "Mean attention distance · a dot: a head · dashed: everywhere alike",
         xaxis=plotting.axis("Layer") | _whole(layers) | {"fixedrange": True, "range": _room(1, layers)},
         yaxis=plotting.axis("Pixels") | {"rangemode": "tozero", "fixedrange": True},
         dragmode=False,

@@ -26,13 +26,13 @@ FIRST = {
 
 
 @pytest.mark.parametrize("path", FIRST)
-def test_the_first_screen_is_there_within_three_seconds(browser, fresh_app, path):
+def test_the_first_screen_is_there_within_three_seconds(browser, fresh_app, path, pace):
     context = browser.new_context()
     page = context.new_page()
     started = time.monotonic()
     page.goto(fresh_app.address + path)
     page.locator(FIRST[path]).first.wait_for()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 3 * pace
     assert page.get_by_role("link", name="Draw", exact=True).is_visible()  # the app's own menu, also on a deep link
     if path == "/draw":  # drawn on while the network still loads
         box = page.locator(".st-key-draw_canvas canvas.upper-canvas").bounding_box()
@@ -46,7 +46,7 @@ def test_the_first_screen_is_there_within_three_seconds(browser, fresh_app, path
     context.close()
 
 
-def test_ten_people_draw_at_once(browser, app):
+def test_ten_people_draw_at_once(browser, app, pace):
     """Ten windows, starts staggered, a stroke every five seconds each: no error, median under 2 s."""
     pages = [browser.new_context().new_page() for _ in range(10)]
     for page in pages:
@@ -68,7 +68,7 @@ def test_ten_people_draw_at_once(browser, app):
         for page in pages:
             page.wait_for_function("window.answered > window.penUp", timeout=20_000)
             taken.append(page.evaluate("window.answered - window.penUp"))
-    assert statistics.median(taken) < 2000, taken
+    assert statistics.median(taken) < 2000 * pace, taken
     for page in pages:
         assert revision(page) == 2
         assert answer(page) in set("0123456789")

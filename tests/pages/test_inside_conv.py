@@ -76,7 +76,7 @@ def test_the_first_look_already_explains(page):
 
 def test_a_click_on_a_map_and_then_on_a_number_spells_that_number_out(page):
     click(page, "inside_conv_maps", {"customdata": 5, "point": [0, 5]})
-    assert "Map 6" in text("inside_conv_map")
+    assert "map 6" in text("inside_conv_map")
     click(page, "inside_conv_map", {"customdata": None, "point": [7, 11]})
     assert any(markdown.value.startswith("Row 8, column 12:") for markdown in page.markdown)
 

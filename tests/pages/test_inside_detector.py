@@ -129,13 +129,13 @@ def test_a_chosen_proposal_stays_chosen_in_the_next_step(page, drawn, walk):
     assert "Proposal 3: " in drawn["inside_crop"]
     go(page, "Classes")
     digit = walk.probabilities[2].argmax() - 1
-    assert ("Proposal 3: no digit" if digit < 0 else f"Proposal 3: a {digit}, ") in drawn["inside_refined"]
+    assert ("No digit" if digit < 0 else f"A {digit}, ") in drawn["inside_refined"]
 
 
 def test_a_clicked_place_is_kept_for_scenes_of_another_size(page, drawn):
     page.session_state["inside_place"] = (0.99, 0.99)
     go(look(page), "Anchors")
-    assert "Surest: 0." in drawn["inside_anchor_scores"]  # the scene's right end is empty
+    assert "surest: 0." in drawn["inside_anchor_scores"]  # the scene's right end is empty
     page.segmented_control(key="inside_source").set_value("digit")
     look(page)
 

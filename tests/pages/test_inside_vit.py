@@ -79,7 +79,7 @@ def test_it_begins_with_the_last_layer_and_the_class_token(use, drawn, shipped):
     look()
     digit = mnist.load("test")[0][0]
     attention = shipped.attention(digit)
-    assert "Layer 6, head 1" in title(drawn["inside_looks"])
+    assert "layer 6, head 1" in title(drawn["inside_looks"])
     assert drawn["inside_looks"].data[1].z == pytest.approx(100 * attention[5, 0, 0, 1:].reshape(7, 7), abs=1e-4)
     assert [title(drawn[f"inside_station_{number}"])[3] for number in range(1, 7)] == list("123456")
     assert "the answer, 7" in title(drawn["inside_station_6"])
@@ -90,7 +90,7 @@ def test_it_begins_with_the_last_layer_and_the_class_token(use, drawn, shipped):
 def test_a_click_enlarges_a_head_and_another_looks_from_a_patch(use, drawn, shipped):
     use(shipped)
     app = click(look(), drawn, "inside_heads", customdata=[2, 4, 1, 1])
-    assert "Layer 2, head 4" in title(drawn["inside_looks"])
+    assert "layer 2, head 4" in title(drawn["inside_looks"])
     assert (app.selectbox(key="inside_layer").value, app.selectbox(key="inside_head").value) == (2, 4)
     click(app, drawn, "inside_looks", customdata=24)
     row = shipped.attention(mnist.load("test")[0][0])[1, 3, 24]
@@ -107,7 +107,7 @@ def test_all_can_be_chosen_without_a_mouse(use, drawn, shipped):
     app.selectbox(key="inside_head").set_value(3)
     app.selectbox(key="inside_token").set_value(30)
     look(app)
-    assert "Layer 1, head 3" in title(drawn["inside_looks"])
+    assert "layer 1, head 3" in title(drawn["inside_looks"])
     assert "patch 30" in title(drawn["inside_heads"])
 
 
@@ -119,7 +119,7 @@ def test_rollouts_follow_their_controls(use, drawn, shipped):
     assert asked.value == 7
     asked.set_value(2)
     look(app)
-    assert "why 2?" in title(drawn["inside_gradient_rollout"])
+    assert "Why 2?" in title(drawn["inside_gradient_rollout"])
     assert np.array_equal(drawn["inside_rollout"].data[1].z, before[0])  # knows nothing of classes
     assert not np.array_equal(drawn["inside_gradient_rollout"].data[1].z, before[1])
     app.segmented_control(key="inside_fusion").set_value("max")
@@ -166,7 +166,7 @@ def test_a_run_of_another_architecture_takes_over_what_it_has(use, drawn, shippe
     look(app)
     side, depth = 28 // config["patch_size"], config["depth"]
     assert drawn["inside_looks"].data[1].z.shape == drawn["inside_rollout"].data[1].z.shape == (side, side)
-    assert f"Layer {depth}, head {4 if config['heads'] > 3 else 1}" in title(drawn["inside_looks"])
+    assert f"layer {depth}, head {4 if config['heads'] > 3 else 1}" in title(drawn["inside_looks"])
     assert ("patch 49" if side == 14 else "class token") in title(drawn["inside_heads"])
 
 
