@@ -110,10 +110,11 @@ def searches(digit: np.ndarray) -> None:
         [
             {
                 "Network": MODELS[name].title,
-                "Change": f"{KINDS[kind].title}: {KINDS[kind].measure}",
+                "Change": KINDS[kind].title,
                 "Smallest": flip.size if flip else f"none up to {KINDS[kind].unit.format(KINDS[kind].tries[-1][0])}",
                 "Direction": flip.direction if flip else "",
                 "New answer": str(flip.answer) if flip else "",
+                "Measured": KINDS[kind].measure,
             }
             for (name, kind), flip in found.items()
         ]

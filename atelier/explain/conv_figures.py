@@ -175,8 +175,8 @@ def arithmetic(spelt: "PixelArithmetic", names: Sequence[str], colour: str) -> F
         traces.append(_text(np.full(count, left), rows - above / 2, texts, "middle right"))
     title, subtitle = "How does this number come about?", "Window × filter = products · grey: below zero"
     if not printed:
-        most = " × ".join(f"{_strong(cells):.2f}" for cells in (spelt.windows, spelt.filters))
-        subtitle += f"<br>Full colour: {most} = {_strong(spelt.products):.2f}, or as much below zero"
+        window, weights, product = (f"{_strong(cells):.2f}" for cells in (spelt.windows, spelt.filters, spelt.products))
+        subtitle += f"<br>Full colour: window {window}, filter {weights}, product {product}"
     figure = plotting.pictures(traces, title, subtitle, 2 * apart + width, count * (height + above))
     return figure.update_xaxes(constraintoward="left").update_yaxes(constraintoward="top")
 

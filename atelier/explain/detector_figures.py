@@ -101,7 +101,7 @@ def anchors(walk: "Walk", row: int, column: int) -> Figure:
             ),
         ],
         "Which boxes does it try here?",
-        f"{len(boxes)} anchors · the thick box: the surest, shifted to fit",
+        f"{len(boxes)} anchors · thick: the surest, shifted to fit",
     )
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top"})
 
@@ -126,7 +126,7 @@ def objectness(walk: "Walk") -> Figure:
         walk.picture,
         plotting.with_legend(shown, plotting.ZERO, KEPT),
         "Where is some digit?",
-        f"{walk.objectness[..., 0].size:,} places, {walk.objectness.size:,} anchors: the surest at each place",
+        f"{walk.objectness[..., 0].size:,} places, {walk.objectness.size:,} anchors: the surest of each",
     )
 
 
@@ -166,7 +166,7 @@ def candidates(walk: "Walk", most: int) -> Figure:
             _dots(boxes, walk.candidates_objectness[:most], kept),
         ],
         f"Which of {len(boxes)} boxes go?",
-        "Before non-maximum suppression: the grey ones will go",
+        "Before non-maximum suppression: grey ones will go",
     )
 
 
@@ -237,7 +237,7 @@ def crops(walk: "Walk", chosen: int) -> Figure:
             plotting.sensor(told, COLUMNS, CELL, ROW, CUT / 2, CUT + PLACE / 2),
         ],
         "What is seen of each box?",
-        f"{len(cuts)} surest of {len(walk.proposals)} proposals: the pixels, below them the 7 × 7 map",
+        f"{len(cuts)} surest of {len(walk.proposals)} proposals: pixels, and the 7 × 7 map",
         COLUMNS * CELL,
         math.ceil(len(cuts) / COLUMNS) * ROW,
     )
@@ -251,7 +251,7 @@ def classes(walk: "Walk", chosen: int) -> Figure:
     return plotting.figure(
         [*_shares(shares), plotting.lines(frame, KEPT, 3)],
         "Which digit is in each?",
-        f"The {len(shares)} surest proposals · percent: each row adds up to 100",
+        f"{len(shares)} surest proposals · percent: rows add up to 100",
         xaxis=_names("Digit", [*map(str, range(10)), "none"]),
         yaxis=rows,
         dragmode=False,
@@ -276,7 +276,7 @@ def refined(walk: "Walk", chosen: int) -> Figure:
             plotting.lines(plotting.rectangles(*before[one].T), "#FFFFFF", 2).update(line_dash="dot"),
         ],
         f"What becomes of proposal {chosen + 1}?",
-        f"{said[0].upper()}{said[1:]} · dotted: as proposed, thick: as refined",
+        f"{said[0].upper()}{said[1:]} · dotted: proposed, thick: refined",
     )
 
 

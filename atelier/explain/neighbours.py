@@ -22,7 +22,6 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from platformdirs import user_cache_path
-from sklearn.decomposition import PCA
 
 from atelier.classifier import Classifier
 from atelier.data import mnist
@@ -96,6 +95,8 @@ class Neighbours:
     @classmethod
     def compute(cls, classifier: Classifier, progress: Callable[[float], None] = lambda share: None) -> "Neighbours":
         """Takes seconds; `progress` is told how much is done, from 0 to 1."""
+        from sklearn.decomposition import PCA  # half a second that who only looks at kept neighbours does not need
+
         seen = features(classifier, compared()[0], progress)
         pca = PCA(min(DIMENSIONS, *seen.shape), random_state=0).fit(seen)
         components, mean = pca.components_.astype(np.float16), pca.mean_.astype(np.float32)

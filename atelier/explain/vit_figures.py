@@ -230,7 +230,7 @@ def rollout(digit: np.ndarray, rolled: np.ndarray) -> Figure:
         digit,
         100 * rolled,
         "What reaches the answer?",
-        "Rollout: the stronger the colour, the more gets through",
+        "Rollout: the stronger, the more gets through",
         "%{z:.1f}% of what reaches the class token",
         plotting.bar("share of the class token", ticksuffix="%"),
     )
@@ -242,7 +242,7 @@ def gradient_rollout(digit: np.ndarray, pulled: np.ndarray, target: int) -> Figu
         digit,
         100 * pulled / (pulled.sum() or 1.0),
         f"Why {target}?",
-        f"Gradient rollout: the stronger the colour, the more it speaks for {target}",
+        f"Gradient rollout: the stronger, the more for {target}",
         f"%{{z:.1f}}% of all that speaks for {target}",
         plotting.bar(f"share of what speaks for {target}", ticksuffix="%"),
     )
@@ -313,9 +313,9 @@ def distances(distances: np.ndarray, everywhere: float) -> Figure:
     return plotting.figure(
         [uniform, dots],
         "How far does each head look?",
-        "Mean attention distance · a dot: a head · dashed: everywhere alike",
+        "A dot: a head · dashed: one that looks everywhere alike",
         xaxis=plotting.axis("Layer") | _whole(layers) | {"fixedrange": True, "range": _room(1, layers)},
-        yaxis=plotting.axis("Pixels") | {"rangemode": "tozero", "fixedrange": True},
+        yaxis=plotting.axis("Mean distance, pixels") | {"rangemode": "tozero", "fixedrange": True},
         dragmode=False,
     )
 

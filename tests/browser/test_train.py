@@ -90,7 +90,7 @@ def test_a_demo_is_watched_left_found_again_and_used(train, app, runs, pace):
     train.locator("[class*='st-key-loss_'] .nsewdrag").wait_for()
     assert state(train) in ("running", "done")
     second = start(train, runs)  # waits for the first one, or is next
-    wait_until(train, lambda: run.status()[0] == "done", seconds=180)
+    wait_until(train, lambda: run.status()[0] == "done", seconds=180 * pace)
     wait_until(train, lambda: second.status()[0] == "running", seconds=60)
     wait_until(train, lambda: state(train) == "running")
     train.get_by_role("button", name="Stop").click()

@@ -92,6 +92,8 @@ def test_steps_are_told_in_words(page):
 def test_frozen_and_retrained_layers_are_marked(page, name, layers):
     choose(page, "inside_conv_network", name)
     assert "Which layers learnt digits?" in titles(page)
+    large = name == "alexnet"  # filters of 11 × 11, whose numbers are too many to be printed
+    assert ("Full colour: window" in text("inside_conv_arithmetic")) == large
     told = SHOWN["inside_conv_moved"].data[0].text
     assert told[:-1] == ("❄ frozen",) * (layers - 1)
     assert told[-1].startswith("retrained: ")

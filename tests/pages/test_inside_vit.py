@@ -83,7 +83,7 @@ def test_it_begins_with_the_last_layer_and_the_class_token(use, drawn, shipped):
     assert drawn["inside_looks"].data[1].z == pytest.approx(100 * attention[5, 0, 0, 1:].reshape(7, 7), abs=1e-4)
     assert [title(drawn[f"inside_station_{number}"])[3] for number in range(1, 7)] == list("123456")
     assert "the answer is 7" in title(drawn["inside_station_6"])
-    assert "why 7?" in title(drawn["inside_gradient_rollout"])
+    assert "Why 7?" in title(drawn["inside_gradient_rollout"])
     assert drawn["inside_lens"].data[7].y[-1] == pytest.approx(shipped.predict_proba(digit[None])[0, 7], abs=1e-5)
 
 
