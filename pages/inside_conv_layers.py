@@ -157,11 +157,8 @@ def spell_out(
         if isinstance(point["point"], list):
             state.inside_conv_chosen[place] = (channel, *point["point"])
 
-    colour, sides, asked = (
-        MODELS[name].colour,
-        layer.convolution.sees(*at[1:]),
-        f"Where does map {channel + 1} respond?",
-    )
+    colour, sides = MODELS[name].colour, layer.convolution.sees(*at[1:])
+    asked = f"Where does map {channel + 1} respond?"
     one = conv_figures.enlarged(
         [seen.maps["Convolution"][channel]], [""], (row, column), asked, "value", colour, "Click a number"
     )

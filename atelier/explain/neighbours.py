@@ -31,6 +31,7 @@ from atelier.training.tasks import fingerprint, inference_batch
 from atelier.zoo import CHECKPOINTS, MODELS
 
 SHIPPED = CHECKPOINTS / "neighbours"
+DAMAGED = (ValueError, KeyError, EOFError, BadZipFile, zlib.error)  # what reading a damaged file raises
 EVERY = 11  # of the 55,000 training digits: 5,000 are compared
 DIMENSIONS = 48  # numbers kept of a digit's features,
 LARGEST = 64  # of which the largest becomes this many steps; all dimensions have the same step, as distances need it
@@ -164,9 +165,7 @@ def _find(classifier: Classifier, progress: Callable[[float], None]) -> Neighbou
     name = name_of(classifier)
     kept = user_cache_path("deep-learning-atelier") / "neighbours" / f"{name}.npz"
     for path in (SHIPPED / f"{classifier.spec.name}.npz", kept):
-        with contextlib.suppress(
-            OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error
-        ):  # not there, or damaged
+        with contextlib.suppress(OSError, *DAMAGED):  # not there, or damaged
             found = Neighbours.load(path)
             if str(found.fingerprint) == name:
                 return found
