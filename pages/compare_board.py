@@ -67,7 +67,6 @@ COLUMNS = {
         "Memory, MB", format="localized", help="The most while reading many, Python and PyTorch included."
     ),
 }
-LATER = 0.5  # seconds from the table to the figures, for which a browser reads 5 MB of plotly.js
 
 state = st.session_state
 
@@ -81,8 +80,6 @@ def show() -> None:
         chance(found)
     measure_runs(names)
     compare_export.show(names)
-    if "compare_opened" not in state:
-        figures_follow()
 
 
 # The table -----------------------------------------------------------------------------------------------------------
@@ -144,18 +141,7 @@ def trade_offs(found: dict[str, Result]) -> None:
         with st.grid("auto", min_column_width=PANELS):
             for cost, figure in compare_figures.trade_offs(measured.with_names(result.table)).items():
                 told = f"Accuracy against {compare_figures.COSTS[cost][1].lower()}"
-                with st.container(height=figure.layout.height, border=False):  # which it has also while it is empty
-                    if "compare_opened" in state:
-                        live_figure(figure, f"compare_{cost}_{source}", figure.layout.height, told)
-
-
-@st.fragment(run_every=LATER)
-def figures_follow() -> None:
-    """The first time, the table comes first: the page is shown anew, with its figures, when the browser has had time
-    for it."""
-    if "compare_opened" in state:
-        st.rerun()
-    state.compare_opened = True
+                live_figure(figure, f"compare_{cost}_{source}", figure.layout.height, told)
 
 
 # What may be chance --------------------------------------------------------------------------------------------------

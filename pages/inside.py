@@ -7,6 +7,7 @@ import streamlit as st
 
 from atelier import MODELS, plotting
 from pages import cards, digit_choice, inside_all, inside_conv, inside_detector, inside_vit, looking, shared
+from pages.live import expect_figures
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
@@ -110,5 +111,6 @@ view = st.segmented_control(
     "Look closer", list(VIEWS), default="All five", required=True, key="view", bind="query-params"
 )
 VIEWS[view](digit)
+expect_figures()
 if shared.loading(answers):
     shared.wait_for_a_network(answers)

@@ -1,5 +1,6 @@
 """Look inside, convolutions: which strokes speak for a class, and whether other networks look at the same ones."""
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
@@ -67,8 +68,8 @@ def show(name: str, digit: np.ndarray) -> None:
         other = choose_class("And why a …?", second, f"inside_conv_second_{asked_about}")
     networks = {name: (looking.network(name), looking.identity(name)) for name in looking.loaded() if name in COMPARED}
     with st.spinner("Looking …"):
-        if method == INTEGRATED:  # a class a core; kept
-            looking.side_by_side(lambda target: integrated(*networks[name], digit, target), (asked, other))
+        # A class a core; kept.
+        looking.side_by_side(lambda target: speaks(*networks[name], digit, (target,), method, layer), (asked, other))
         found = speaks(*networks[name], digit, (asked, other), method, layer)
     with heading:
         looking.question(f"Why a {asked}? Why a {other}?", READINGS[found.method])
@@ -89,6 +90,8 @@ def show(name: str, digit: np.ndarray) -> None:
         lambda: looking.npz(digit=digit, classes=np.array((asked, other)), maps=found.heats, **compared),
         f"{name}_why_{asked}_{other}.npz",
     )
+    slowest = [(name, other), *((each, asked) for each in networks)]
+    looking.look_ahead(partial(integrated, *networks[each], digit, target) for each, target in slowest)
     if layer and not found.heats.any(axis=(1, 2)).all():
         deeper = " A deeper one may tell more." if layer.number < len(layers(name)) else ""
         st.markdown(f"Nothing here: this layer's maps hold nothing that speaks for it.{deeper}")
@@ -176,28 +179,28 @@ def speaks(
     layer = layer or gradcam.default_layer(classifier)
     rows, columns = layer.convolution.shape[1:]
     size = f"layer {layer.number}, {rows} × {columns}"
-    heats = cam(classifier, identity, digit, classes, method, layer, layer.number)
+    heats = cams(classifier, identity, digit, classes, method, layer)
     blank = tuple(target for target, heat in zip(classes, heats, strict=True) if not heat.any())
     if method == GRAD_CAM and blank:
-        heats = cam(classifier, identity, digit, classes, HIRES_CAM, layer, layer.number)
+        heats = cams(classifier, identity, digit, classes, HIRES_CAM, layer)
         return Found(HIRES_CAM, size, heats, blank)
     return Found(method, size, heats)
 
 
+def cams(
+    classifier: "Classifier", identity: str, digit: np.ndarray, classes: tuple[int, ...], method: str, layer: "Layer"
+) -> np.ndarray:
+    return np.stack([cam(classifier, identity, digit, target, method, layer, layer.number) for target in classes])
+
+
 @st.cache_data(max_entries=200, show_spinner=False)
 def cam(
-    _classifier: "Classifier",
-    identity: str,
-    digit: np.ndarray,
-    classes: tuple[int, ...],
-    method: str,
-    _layer: "Layer",
-    number: int,
+    _classifier: "Classifier", identity: str, digit: np.ndarray, target: int, method: str, _layer: "Layer", number: int
 ) -> np.ndarray:
     from atelier.explain import gradcam
 
     look = gradcam.hires_cam if method == HIRES_CAM else gradcam.grad_cam
-    return np.stack([gradcam.enlarged(look(_classifier, digit, target, _layer), _layer) for target in classes])
+    return gradcam.enlarged(look(_classifier, digit, target, _layer), _layer)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

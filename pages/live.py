@@ -22,13 +22,20 @@ _folder = declare_component("plotly", path=Path(plotly.__file__).parent / "packa
 _PLOTLY_JS = f"component/{_folder.name}/plotly.min.js"
 
 _JS = """
+// plotly.js keeps a browser busy for a second: what is on the page already, such as a table, is shown before.
+const idle = window.requestIdleCallback ?? setTimeout
+
 const loaded = (address) => window.plotlyLoaded ??= new Promise((resolve, reject) => {
   const script = document.createElement("script")
   script.src = new URL(address, document.baseURI)
   script.onload = () => resolve(window.Plotly)
   script.onerror = () => reject(new Error("This figure could not be drawn: plotly.js did not arrive. Reload the page."))
-  document.head.append(script)
+  idle(() => document.head.append(script))
 })
+
+// One figure after another, so that the first can be looked at while the others are drawn.
+const inTurn = (drawing) => window.plotlyTurn = Promise.resolve(window.plotlyTurn).catch(() => {}).then(drawing)
+  .then(() => new Promise((next) => setTimeout(next)))
 
 function theme(plot) {  // what a figure leaves open is as on the page around it
   const css = getComputedStyle(plot), the = (name) => css.getPropertyValue("--st-" + name).trim()
@@ -68,6 +75,10 @@ function draw(plot) {
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {
+  if (!data.figure) {
+    loaded(data.plotly).catch(() => {})
+    return
+  }
   const plot = parentElement.querySelector(".figure")
   plot.style.height = data.height
   plot.style.minWidth = data.narrowest + "px"
@@ -80,7 +91,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const release = () => { hold.abort(); plot.held = false; setTimeout(() => draw(plot)) }
     for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, release, { signal: hold.signal })
   }
-  const drawn = loaded(data.plotly).then(() => draw(plot), (error) => { plot.textContent = error.message })
+  const drawn = loaded(data.plotly)
+    .then(() => inTurn(() => draw(plot)), (error) => { plot.textContent = error.message })
   return () => drawn.then(() => {  // called for a run that a newer one overtakes, too
     if (plot.isConnected) return
     plot.resized?.disconnect()
@@ -135,6 +147,11 @@ def live_figure(
         },
         on_clicked_change=clicked,
     )
+
+
+def expect_figures() -> None:
+    """Have the browser read plotly.js while it has nothing else to do, so that a page's first figure comes at once."""
+    _component(key="plotly_js", data={"plotly": _PLOTLY_JS})
 
 
 def live_picture(

@@ -3,8 +3,9 @@
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 
 WIDE = 460  # pixels: narrower figures go below each other
 TALLEST = 1100  # pixels of a sheet of small pictures, beside which others stand
+DRAWING = 1.0  # seconds that a browser takes for a view, or a little more
 NOT_SEEN = ("dropout", "fingerprint")  # settings that change nothing of what a network looks like inside
 
 Seen = TypeVar("Seen")
 
 _cores = ThreadPoolExecutor(os.cpu_count())
+_beside = ThreadPoolExecutor(1)
+_ahead: list[Future] = []
 _identities: WeakKeyDictionary["Classifier", str] = WeakKeyDictionary()
 
 
@@ -65,6 +69,14 @@ def side_by_side(look: Callable[..., Seen], *of_each: Iterable) -> list[Seen]:
     """What `look` sees with each network, on as many cores as there are: one after the other for all visitors and
     sections of the page, which else would only take the cores from each other."""
     return list(_cores.map(look, *of_each))
+
+
+def look_ahead(looks: Iterable[Callable[[], object]]) -> None:
+    """Begin with what the next click may ask for, on one core, once the page is drawn; each of `looks` keeps what it
+    finds. Only for the last of all visitors: a class that clicks at once needs the cores."""
+    for other in _ahead:
+        other.cancel()
+    _ahead[:] = [_beside.submit(time.sleep, DRAWING), *map(_beside.submit, looks)]
 
 
 def choose_network(label: str, key: str, names: Iterable[str] = MODELS) -> str:

@@ -46,6 +46,12 @@ def look(page: Page, view: str) -> None:
     page.locator(".st-key-view").get_by_role("radio", name=view).click()
 
 
+def test_plotly_is_there_before_the_first_figure_is_asked_for(page, app):
+    page.goto(f"{app}/inside")
+    page.wait_for_function("() => window.Plotly", timeout=60_000)
+    assert not page.locator(".figure .main-svg").count()
+
+
 def test_a_drawn_digit_is_looked_into(page):
     draw(page, drawing("a1", 4))
     drawn = page.get_by_alt_text(SEEN).get_attribute("src")

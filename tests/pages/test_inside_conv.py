@@ -153,6 +153,32 @@ def test_other_methods_show_for_and_against(page, method):
     assert overlay.zmin == -overlay.zmax
 
 
+def test_the_slowest_method_is_ready_before_it_is_asked_for(page, monkeypatch):
+    from atelier.explain import gradcam
+    from pages import looking
+
+    for found in looking._ahead:
+        found.result(timeout=120)
+
+    def asked_again(*question):
+        raise AssertionError("This was known already.")
+
+    monkeypatch.setattr(gradcam, "integrated_gradients", asked_again)
+    choose(page, "inside_conv_method", "Integrated gradients")
+    assert "Integrated gradients" in text("inside_conv_why")
+
+
+def test_only_for_the_last_visitor_it_is_looked_ahead():
+    from pages import looking
+
+    seen = []
+    looking.look_ahead([lambda: seen.append("first")])
+    looking.look_ahead([lambda: seen.append("last")])
+    for found in looking._ahead:
+        found.result(timeout=60)
+    assert seen == ["last"]
+
+
 def test_a_digit_nobody_recognises_is_explained_all_the_same(page):
     page.session_state["digit"] = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     run(page)
