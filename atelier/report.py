@@ -20,7 +20,7 @@ from atelier.data import mnist
 from atelier.evaluation import failures, tally
 from atelier.evaluation.tally import Entry
 from atelier.studies import STUDIES, leaderboard
-from atelier.studies.results import Result
+from atelier.studies.results import Result, outdated
 from atelier.studies.study import Study
 from atelier.zoo import MODELS
 
@@ -124,7 +124,10 @@ def measured(study: Study, source: str, result: Result, names: Mapping[str, str]
     if study.name == "leaderboard":  # which alone has people's own runs
         sentences = called_by_name(figure, sentences, result.table, names)
     yield f"<h3>{escape(SOURCES.get(source, source))}{' (quick)' if result.header.get('quick') else ''}</h3>"
-    yield f"<p>What we found: {escape(study.answers[findings.right])}</p><p>{escape(sentences)}</p>"
+    answer = "too little is measured to tell." if findings.right is None else study.answers[findings.right]
+    yield f"<p>What we found: {escape(answer)}</p><p>{escape(sentences)}</p>"
+    if changed := [escape(names.get(network, network)) for network in outdated(result.header)]:
+        yield f"<p>Measured with other weights than they have now: {', '.join(changed)}.</p>"
     yield drawing(figure, study.question)
     yield table(result.table, file, names)
     if study.name == "leaderboard":

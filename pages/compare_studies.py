@@ -54,7 +54,9 @@ def expectation(study: Study, found: dict[str, Result]) -> bool:
         return False
     right = study.findings(next(iter(found.values())).table).right
     with st.container(key="compare_verdict"):
-        if expected == right:
+        if right is None:
+            st.info("Too little is measured to tell.", icon=":material/question_mark:")
+        elif expected == right:
             st.success(f"As you expected: **{study.answers[right]}**", icon=":material/check_circle:")
         else:
             st.info(f"You expected otherwise. The numbers say: **{study.answers[right]}**", icon=":material/lightbulb:")

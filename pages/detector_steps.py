@@ -307,7 +307,8 @@ STEPS: dict[str, tuple[str, str, Callable[[Looked], None]]] = {
     ),
     "Proposals": (
         "Which boxes go on?",
-        "Non-maximum suppression: of boxes that overlap by more than 70% (IoU) only the surest stays, in orange.",
+        "Non-maximum suppression: of boxes that overlap by more than 70% (IoU) only the surest stays, in orange. Only "
+        "the surest of these go on.",
         see_proposals,
     ),
     "RoIAlign": (

@@ -7,7 +7,7 @@ import streamlit as st
 from atelier import MODELS, checkpoint
 from atelier.studies import STUDIES, results
 from atelier.studies.conclusions import CONCLUSIONS, Bars, Conclusion
-from pages import cards, shared
+from pages import cards, measured, shared
 
 CARD = 440  # pixels: the least width of a conclusion's card
 BARS = """<style>
@@ -63,6 +63,7 @@ def tested(conclusion: Conclusion) -> None:
     date, device = (str(result.header.get(key, "")) for key in ("date", "device_name"))
     quick = ", the quick version" if result.header.get("quick") else ""
     st.caption(f"{study.method} Measured on {date[:10]}, {device}{quick}.")
+    measured.outdated(result.header)
 
 
 def plot(bars: Bars) -> str:

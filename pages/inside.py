@@ -73,7 +73,7 @@ with st.container():  # one element, empty or not: what follows keeps its place 
         st.markdown(f"**{told}**")
 st.markdown(
     "Colour marks where each network found what speaks for **its own answer**: the stronger the colour, the more, in "
-    "percent of its strongest place."
+    "percent of its strongest place; beside the ink it is half as bright. Ink without colour says nothing to it."
 )
 st.html(STYLE)
 given, found = {answer.spec.name: answer.digit for answer in answers if answer.digit is not None}, {}

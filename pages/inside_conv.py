@@ -33,10 +33,12 @@ def show(digit: np.ndarray) -> None:
 def retrained(name: str) -> None:
     """Which convolutions of VGG16 and AlexNet are frozen, and how far the others have moved."""
     classifier, trained = looking.network(name), [layer.trained for layer in inside_conv_layers.layers(name)]
+    random = classifier.network.config.backbone == "none"
+    frozen = "keep the random filters they began with" if random else "see as they were taught elsewhere"
     looking.question(
         "Which layers learnt digits?",
-        "Frozen layers (❄) see as they were taught elsewhere. A bar shows how far a retrained one has moved since: at "
-        "100%, its filters have changed by as much as they were.",
+        f"Frozen layers (❄) {frozen}. A bar shows how far a retrained one has moved since: at 100%, its filters have "
+        "changed by as much as they were.",
     )
     try:
         moved = distances(classifier, looking.identity(name))

@@ -32,7 +32,7 @@ def show(name: str, digit: np.ndarray) -> None:
     looking.question(
         "What does each layer find?",
         "Each small picture is a map: where the digit looks like the map's filter, its numbers are high. "
-        "Strongest maps first; **click one** to see it large.",
+        "Strongest maps first, those that differ most from place to place; **click one** to see it large.",
     )
     left, right = st.columns(2, vertical_alignment="bottom", gap="medium")
     with left:

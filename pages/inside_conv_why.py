@@ -85,13 +85,23 @@ def show(name: str, digit: np.ndarray) -> None:
         for_two(name, digit, (asked, other), shares, found)
     with right, st.spinner("Asking the others …"):
         compared = compare(networks, digit, asked, method, {name: found._replace(heats=found.heats[:1])})
+    if method == INTEGRATED:
+        together, whole = found.heats[0].sum(), gained(*networks[name], digit, asked)
+        st.caption(
+            f"Together, the pixels add {together:+.1f} to the score of {asked}, which is {whole:+.1f} above that of "
+            "a black picture: the closer these are, the better do the few steps taken stand for the whole way."
+        )
     looking.download(
         "Maps (NPZ)",
         lambda: looking.npz(digit=digit, classes=np.array((asked, other)), maps=found.heats, **compared),
         f"{name}_why_{asked}_{other}.npz",
     )
     slowest = [(name, other), *((each, asked) for each in networks)]
-    looking.look_ahead(partial(integrated, *networks[each], digit, target) for each, target in slowest)
+    looking.look_ahead(
+        partial(integrated, *networks[each], digit, target)
+        for each, target in slowest
+        if not looking.differences(each)  # a larger one of a person's own may take long and much memory
+    )
     if layer and not found.heats.any(axis=(1, 2)).all():
         deeper = " A deeper one may tell more." if layer.number < len(layers(name)) else ""
         st.markdown(f"Nothing here: this layer's maps hold nothing that speaks for it.{deeper}")
@@ -217,6 +227,13 @@ def integrated(_classifier: "Classifier", identity: str, digit: np.ndarray, targ
     from atelier.explain import gradcam
 
     return gradcam.integrated_gradients(_classifier, digit, target)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def gained(_classifier: "Classifier", identity: str, digit: np.ndarray, target: int) -> float:
+    from atelier.explain import gradcam
+
+    return gradcam.score_gained(_classifier, digit, target)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

@@ -1,5 +1,6 @@
 """Look inside Faster R-CNN: from anchors to boxes in eight steps, and the CNN on the same scene."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ state = st.session_state
 @st.fragment
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`; scenes of several digits are the detector's own."""
+    looking.look_ahead(())  # nothing else, where time is measured
     st.header("How does a detector find digits?")
     picture, known = choose_scene(digit)
     if picture is None:
@@ -76,7 +78,9 @@ def choose_scene(digit: np.ndarray) -> tuple[np.ndarray | None, scenes.Scene | N
 
 
 def another_scene() -> None:
-    state.inside_scene = scenes.random_scene("test", np.random.default_rng())
+    del state.inside_scene
+    with contextlib.suppress(mnist.DamagedDataError):  # which the page then finds, too, and says
+        state.inside_scene = scenes.random_scene("test", np.random.default_rng())
 
 
 # The steps -----------------------------------------------------------------------------------------------------------

@@ -30,11 +30,12 @@ const loaded = (address) => window.plotlyLoaded ??= new Promise((resolve, reject
   script.src = new URL(address, document.baseURI)
   script.onload = () => resolve(window.Plotly)
   script.onerror = () => reject(new Error("This figure could not be drawn: plotly.js did not arrive. Reload the page."))
-  idle(() => document.head.append(script))
+  idle(() => document.head.append(script), { timeout: 2000 })
 })
 
-// One figure after another, so that the first can be looked at while the others are drawn.
-const inTurn = (drawing) => window.plotlyTurn = Promise.resolve(window.plotlyTurn).catch(() => {}).then(drawing)
+// One figure after another, so that the first can be looked at while the others are drawn; each waits only once.
+const inTurn = (plot) => plot.waiting ??= window.plotlyTurn = Promise.resolve(window.plotlyTurn).catch(() => {})
+  .then(() => { plot.waiting = null; draw(plot) })
   .then(() => new Promise((next) => setTimeout(next)))
 
 function theme(plot) {  // what a figure leaves open is as on the page around it
@@ -75,11 +76,12 @@ function draw(plot) {
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {
-  if (!data.figure) {
+  const plot = parentElement.querySelector(".figure")
+  if (!data.figure) {  // see expect_figures
+    plot.hidden = true
     loaded(data.plotly).catch(() => {})
     return
   }
-  const plot = parentElement.querySelector(".figure")
   plot.style.height = data.height
   plot.style.minWidth = data.narrowest + "px"
   plot.ariaLabel = data.alt
@@ -91,8 +93,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const release = () => { hold.abort(); plot.held = false; setTimeout(() => draw(plot)) }
     for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, release, { signal: hold.signal })
   }
-  const drawn = loaded(data.plotly)
-    .then(() => inTurn(() => draw(plot)), (error) => { plot.textContent = error.message })
+  const drawn = loaded(data.plotly).then(() => inTurn(plot), (error) => { plot.textContent = error.message })
   return () => drawn.then(() => {  // called for a run that a newer one overtakes, too
     if (plot.isConnected) return
     plot.resized?.disconnect()

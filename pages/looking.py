@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,7 @@ Seen = TypeVar("Seen")
 _cores = ThreadPoolExecutor(os.cpu_count())
 _beside = ThreadPoolExecutor(1)
 _ahead: list[Future] = []
+_planning = threading.Lock()
 _identities: WeakKeyDictionary["Classifier", str] = WeakKeyDictionary()
 
 
@@ -74,9 +76,10 @@ def side_by_side(look: Callable[..., Seen], *of_each: Iterable) -> list[Seen]:
 def look_ahead(looks: Iterable[Callable[[], object]]) -> None:
     """Begin with what the next click may ask for, on one core, once the page is drawn; each of `looks` keeps what it
     finds. Only for the last of all visitors: a class that clicks at once needs the cores."""
-    for other in _ahead:
-        other.cancel()
-    _ahead[:] = [_beside.submit(time.sleep, DRAWING), *map(_beside.submit, looks)]
+    with _planning:
+        for other in _ahead:
+            other.cancel()
+        _ahead[:] = [_beside.submit(time.sleep, DRAWING), *map(_beside.submit, looks)]
 
 
 def choose_network(label: str, key: str, names: Iterable[str] = MODELS) -> str:

@@ -57,8 +57,7 @@ def provenance(result: Result, whose: str = "") -> None:
                 "quick", icon=":material/bolt:", color="orange", help="Fewer points and seeds than the whole study."
             )
         st.caption(" · ".join([whose] * bool(whose) + _told(header)), width="content")
-    if outdated := [named(network)[0] for network in _outdated(header)]:
-        st.caption(f":material/update: Measured with other weights than ship now: {', '.join(outdated)}.")
+    outdated(header)
 
 
 def _told(header: dict[str, Any]) -> list[str]:
@@ -73,6 +72,12 @@ def _told(header: dict[str, Any]) -> list[str]:
         "" if header.get("finished", True) else f"so far {header.get('points', '?')} of {header.get('of', '?')} points",
     ]
     return [text for text in told if text]
+
+
+def outdated(header: dict[str, Any]) -> None:
+    """Say which networks were measured with other weights than they have now."""
+    if names := [named(network)[0] for network in _outdated(header)]:
+        st.caption(f":material/update: Measured with other weights than they have now: {', '.join(names)}.")
 
 
 @st.cache_data(ttl=60, max_entries=20, show_spinner=False)

@@ -38,14 +38,14 @@ def sheet(
 
     A click on a map comes with its channel as `customdata`.
     """
-    apart = math.ceil(max(maps.shape[1:]) / FINEST)
+    apart, highest = math.ceil(max(maps.shape[1:]) / FINEST), maps.max((1, 2))
     maps = maps[:, ::apart, ::apart]
     count, height, width = maps.shape
     columns = min(COLUMNS, count)
     left, top = plotting.places(count, columns, width + 1, height + 1)
     tiles = plotting.tiled(maps, columns, np.nan)
     cells = plotting.tiled(channels.astype(float).reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
-    strongest = plotting.tiled(maps.max((1, 2)).reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
+    strongest = plotting.tiled(highest.reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
     sensor = Heatmap(  # nothing to see, but one place to click for each map: far fewer numbers than one for each pixel
         z=strongest,
         customdata=cells,

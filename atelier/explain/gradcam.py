@@ -28,7 +28,16 @@ from atelier.explain.apart import as_input, watched_copy
 from atelier.explain.features import SIDE, Layer, layers
 from atelier.models.vit import ViT
 
-__all__ = ["default_layer", "enlarged", "grad_cam", "hires_cam", "integrated_gradients", "layers", "occlusion"]
+__all__ = [
+    "default_layer",
+    "enlarged",
+    "grad_cam",
+    "hires_cam",
+    "integrated_gradients",
+    "layers",
+    "occlusion",
+    "score_gained",
+]
 
 SMALLEST = 7  # rows and columns: a coarser map hides where on the digit it is warm
 AT_ONCE = 64  # occluded pictures in a batch
@@ -115,6 +124,15 @@ def integrated_gradients(classifier: Classifier, digit: np.ndarray, target: int)
     power, steps = (4, 100) if isinstance(network, ViT) else (2, 16 if classifier.spec.name == "vgg16" else 24)
     captum = IntegratedGradients(lambda roots: network(roots**power))
     return _array(captum.attribute(as_input(classifier, digit) ** (1 / power), target=target, n_steps=steps))
+
+
+def score_gained(classifier: Classifier, digit: np.ndarray, target: int) -> float:
+    """By how much a class's logit is higher for a digit `uint8[28, 28]` than for a black picture: what integrated
+    gradients share out among the pixels."""
+    picture = as_input(classifier, digit)
+    with torch.inference_mode():
+        black, drawn = classifier.network(torch.cat([torch.zeros_like(picture), picture]))[:, target].tolist()
+    return drawn - black
 
 
 def occlusion(classifier: Classifier, digit: np.ndarray, window: int = 6, stride: int = 4) -> np.ndarray:

@@ -117,15 +117,15 @@ def training_multiply_adds(card: dict[str, Any], device: str) -> int:
 
 def findings(table: pd.DataFrame) -> Findings:
     """How much more the costliest network costs than the cheapest, in answering and in training."""
+    if (table[list(COSTS)] <= 0).any(axis=None):
+        raise ValueError("nothing costs nothing")
     low, high = _ends(table, "multiply_adds")
     ratio = high.multiply_adds / low.multiply_adds
     right = 0 if ratio < 3 else 1 if ratio <= 30 else 2
     if low.network == high.network:
         title = MODELS[low.network].title
         first = f"The {title} needs {low.multiply_adds:,.0f} multiply-adds to read a digit."
-        return Findings(
-            right, (first, f"It was trained in {low.training_seconds:,.0f} s and reads {low.accuracy:.2%}.")
-        )
+        return Findings(None, (first, f"It was trained in {low.training_seconds:,.0f} s and reads {low.accuracy:.2%}."))
     first = (
         f"To read one digit, the {MODELS[high.network].title} does {ratio:.3g} times the arithmetic of the "
         f"{MODELS[low.network].title}, and reads {high.accuracy:.2%} right instead of {low.accuracy:.2%}: "

@@ -98,17 +98,25 @@ ANSWERS = (
 def findings(table: pd.DataFrame) -> Findings:
     means = table.groupby(["size", "network"]).accuracy.mean().unstack()
     right, crossing = the_crossing(means.reindex(columns=["cnn", "vit"]).dropna())
-    return Findings(right, (crossing, f"{the_ends(means.dropna())}{the_budget(table)}."))
+    complete = means.dropna()
+    budget = "" if complete.empty else the_budget(table[table["size"] == complete.index[-1]])
+    return Findings(right, (crossing, f"{the_ends(complete)}{budget}."))
 
 
-def the_crossing(means: pd.DataFrame) -> tuple[int, str]:
+def the_crossing(means: pd.DataFrame) -> tuple[int | None, str]:
     """The right answer, and the sentence on two networks' curves; `means` has a row a size, rising."""
     if means.empty:
-        return len(ANSWERS) - 1, "No size has been measured with both the CNN and the ViT."
+        return None, "No size has been measured with both the CNN and the ViT."
+    if len(means) == 1:
+        size, read = means.index[0], means.iloc[0]
+        return None, (
+            f"With {size:,} digits, the only size measured with both, the ViT reads {chart.percent(read.vit)} and the "
+            f"CNN {chart.percent(read.cnn)}."
+        )
     few, many = means.index[[0, -1]]
     numbers = "the ViT reads " + ", and ".join(
         f"{chart.percent(means.vit[size])} against {chart.percent(means.cnn[size])} with {size:,} digits"
-        for size in dict.fromkeys((few, many))
+        for size in (few, many)
     )
     behind = means.index[means.vit < means.cnn]
     if few not in behind and many in behind:
@@ -139,20 +147,19 @@ def the_ends(means: pd.DataFrame) -> str:
     )
 
 
-def the_budget(table: pd.DataFrame) -> str:
+def the_budget(most: pd.DataFrame) -> str:
     """What else than digits limits the right-hand end: the rest of a sentence, empty if each network takes as many
-    steps there as its recipe does."""
-    most = table[table["size"] == table["size"].max()]
+    steps there as its recipe does. `most` are the rows of this end."""
     shares = []
     for network, preset, size, epochs in zip(most.network, most.preset, most["size"], most.epochs, strict=True):
         recipe = MODELS[network].presets[preset]
         shares.append(steps(recipe, size, epochs) / steps(recipe, recipe.train_size, recipe.epochs))
     if min(shares) >= 1:
         return ""
-    return (
-        f"; that end is limited by the budget, too: {between(most.epochs, ',')} passes over the {most['size'].max():,} "
-        f"digits, {between(shares, '.0%')} of the steps of each recipe"
-    )
+    passes = between(most.epochs, ",") + (" pass" if most.epochs.max() == 1 else " passes")
+    digits, steps_taken = most["size"].max(), between(shares, ".0%")
+    told = f"{passes} over the {digits:,} digits, {steps_taken} of the steps of each recipe"
+    return f"; that end is limited by the budget, too: {told}"
 
 
 def between(values: Iterable[float], form: str) -> str:

@@ -108,7 +108,7 @@ def findings(table: pd.DataFrame) -> Findings:
     else:
         times = largest.parameters / best.parameters
         second = f"The {title(largest)} has {times:.3g} times as many weights and misreads {most:,}."
-    return Findings(list(MODELS).index(best.model), (first, second))
+    return Findings(list(MODELS).index(best.model) if len(table) > 1 else None, (first, second))
 
 
 def title(row: pd.Series) -> str:
@@ -173,6 +173,7 @@ STUDY = Study(
         "throughput_per_second",
         "peak_memory_mb",
     ),
+    unknown=("training_seconds", "peak_memory_mb"),
     points=points,
     measure=measure,
     findings=findings,

@@ -20,12 +20,14 @@ import numpy as np
 import pandas as pd
 
 from atelier.studies import STUDIES
+from atelier.studies.study import SKIPPED, Study
 from atelier.training import runs
 from atelier.training.runs import Run, RunError
 from atelier.zoo import CHECKPOINTS, MODELS
 
 SHIPPED = CHECKPOINTS / "studies"
 SOURCES = {"shipped": "Shipped", "local": "Measured on this computer"}  # of results, and what the pages call them
+SHARES = ("accuracy", "macro_f1", "calibration_error", "reading_accuracy")  # columns, 0 to 1
 ALIKE = ("device_name", "versions", "data")  # of headers whose rows can stand in one table
 
 
@@ -127,8 +129,8 @@ def read(folder: Path, name: str) -> Result:
     """
     title = _title(name)
     try:
-        header = json.loads((folder / f"{name}.json").read_text())  # first: since then the table can only have grown
-        text = (folder / f"{name}.csv").read_text()
+        header = json.loads((folder / f"{name}.json").read_text("utf-8"))  # first: since then the table can only grow
+        text = (folder / f"{name}.csv").read_text("utf-8")
         table = _table(text, header.get("columns", {}), header.get("rows", 0))
         kinds = {"weights": dict, "versions": dict, "seeds": list}
         if header["study"] != name or not all(isinstance(header.get(key, kind()), kind) for key, kind in kinds.items()):
@@ -142,12 +144,32 @@ def read(folder: Path, name: str) -> Result:
     if lacking := [column for column in STUDIES[name].columns if column not in table]:
         raise ResultError(f"The results of “{title}” lack {', '.join(lacking)}: measure them again.")
     try:
+        check(table, STUDIES[name])
         STUDIES[name].findings(table)
-        if not table.get("model", table["network"]).isin(MODELS).all():
-            raise ValueError("an unknown network")
     except Exception:  # whatever else a file may hold: a network that nobody knows, no number where one must be
         raise ResultError(f"The results of “{title}” hold what this version cannot read: measure them again.") from None
     return Result(table, header, read_predictions(folder / f"{name}.npz"))
+
+
+def check(table: pd.DataFrame, study: Study) -> None:
+    """What the numbers of a study's table must be, so that its findings and figures can be had.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    if not table.get("model", table["network"]).isin(MODELS).all():
+        raise ValueError("an unknown network")
+    if table.duplicated(list(study.points(False)[0])).any():
+        raise ValueError("a point twice")
+    here = table[~table["note"].str.startswith(SKIPPED)] if "note" in table else table
+    numbers = here.select_dtypes("number")
+    if numbers.drop(columns=list(study.unknown), errors="ignore").isna().any(axis=None):
+        raise ValueError("no number where one must be")
+    if np.isinf(numbers).any(axis=None):
+        raise ValueError("an infinite number")
+    shares = numbers[[column for column in SHARES if column in numbers]]
+    if ((shares < 0) | (shares > 1)).any(axis=None):
+        raise ValueError("no share")
 
 
 def read_predictions(file: Path) -> dict[str, np.ndarray]:
@@ -155,15 +177,16 @@ def read_predictions(file: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error):
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error):
         return {}
 
 
 def outdated(header: dict[str, Any]) -> list[str]:
-    """The networks that ship with other weights now than those that were measured."""
-    measured = {name: weights for name, weights in header.get("weights", {}).items() if name in MODELS}
-    now = fingerprints(header["study"], list(measured))
-    return [name for name in measured if measured[name] != now.get(name)]
+    """The networks, people's own runs among them, that have other weights now than when they were measured. What a
+    deleted run had cannot be told."""
+    measured = header.get("weights", {})
+    now = fingerprints(header["study"], list(measured)) if measured else {}
+    return [name for name in measured if (name in MODELS or name in now) and measured[name] != now.get(name)]
 
 
 def fingerprints(study: str, networks: list[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ SKIPPED = "Skipped: "  # begins the `note` of a row that could not be measured: 
 class Findings:
     """What the numbers of a table say. Other numbers give other findings."""
 
-    right: int  # the place in the study's answers that they support
+    right: int | None  # the place in the study's answers that they support; None if too little is measured to tell
     sentences: tuple[str, str]
 
 
@@ -39,6 +39,7 @@ class Study:
     measure: Callable[[Point, str], Iterator[Row | None]]  # a point, on "cpu", "cuda" or "mps"; see below
     findings: Callable[[pd.DataFrame], Findings]
     figure: Callable[[pd.DataFrame], go.Figure]
+    unknown: tuple[str, ...] = ()  # columns of numbers that may be missing
     trains: bool = False  # networks of its own, instead of measuring the shipped ones
 
     # `measure` yields the point's rows, and None every second or so while it works: then a person may stop it.

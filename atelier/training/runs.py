@@ -123,7 +123,7 @@ class Run:
             RunError: if somebody has damaged it.
         """
         try:
-            content = json.loads(self.path(name).read_text())
+            content = json.loads(self.path(name).read_text("utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError):

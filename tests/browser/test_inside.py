@@ -1,5 +1,8 @@
 """Look inside, as a person uses it."""
 
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,38 @@ def test_a_drawn_digit_is_looked_into(page):
     expect(page.get_by_role("heading", name="8. ")).to_be_visible()
     expect(page.get_by_role("button", name="Next")).to_be_disabled()
     assert page.get_by_text("Traceback").count() == 0
+
+
+def test_clicks_are_answered_within_half_a_second(page, app, pace):
+    page.goto(f"{app}/inside?view=Convolutions")
+    figure(page, "inside_conv_compared")
+    page.wait_for_timeout(2000)
+    taken = {}
+
+    def answered(name: str, act: Callable[[], None], shown: Callable[[], object]) -> None:
+        before, started = shown(), time.perf_counter()
+        act()
+        wait_until(page, lambda: shown() != before)
+        taken[name] = 1000 * (time.perf_counter() - started)
+        page.wait_for_timeout(1500)
+
+    def title() -> str:
+        return page.locator(".st-key-inside_conv_why .figure").evaluate("plot => plot.layout.title.text")
+
+    for method in ("Occlusion", "Integrated gradients", "HiResCAM", "Grad-CAM"):
+        answered(method, page.get_by_role("radio", name=method).click, title)
+    look(page, "Vision Transformer")
+    box = figure(page, "inside_looks").locator(".nsewdrag").first.bounding_box()
+    page.wait_for_timeout(1500)
+    for across in (0.3, 0.7):
+        place = partial(page.mouse.click, box["x"] + across * box["width"], box["y"] + 0.5 * box["height"])
+        answered(f"patch at {across}", place, lambda: told(page, "inside_looks"))
+    look(page, "Faster R-CNN")
+    figure(page, "inside_picture")
+    page.wait_for_timeout(1500)
+    step = page.get_by_role("button", name="Next")
+    answered("next step", step.click, lambda: page.get_by_role("heading", level=3).all_inner_texts())
+    assert max(taken.values()) < 500 * pace, taken
 
 
 def try_other_anchors(page: Page) -> None:

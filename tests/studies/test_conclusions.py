@@ -12,6 +12,7 @@ from atelier.studies.conclusions import (
     fast_and_accurate,
     few_and_many,
     misread,
+    needs_data,
     one_and_many,
     simple_and_effective,
 )
@@ -26,13 +27,49 @@ def test_each_conclusion_gets_a_verdict_on_what_ships(conclusion):
     assert conclusion.verdict(results.shipped(conclusion.study)).holds in (True, False)
 
 
-@pytest.mark.parametrize("study", ["one_or_many", "data_hunger"])
-def test_the_answer_to_a_studys_question_is_the_verdict(study):
-    (verdict,) = (conclusion.verdict for conclusion in CONCLUSIONS if conclusion.study == study)
-    result = results.shipped(study)
-    others = {"cnn": "faster_rcnn", "faster_rcnn": "cnn"} if study == "one_or_many" else {"cnn": "vit", "vit": "cnn"}
-    swapped = Result(result.table.replace({"network": others}), result.header, {})
-    assert (verdict(result).holds, verdict(swapped).holds) == (True, False)
+def test_the_answer_to_a_studys_question_is_the_verdict():
+    (verdict,) = (conclusion.verdict for conclusion in CONCLUSIONS if conclusion.study == "one_or_many")
+    result = results.shipped("one_or_many")
+    swapped = result.table.replace({"network": {"cnn": "faster_rcnn", "faster_rcnn": "cnn"}})
+    alone = result.table[result.table.network == "cnn"]
+    verdicts = [verdict(Result(table, result.header, {})).holds for table in (result.table, swapped, alone)]
+    assert verdicts == [True, False, None]
+
+
+# Vision Transformers need data ---------------------------------------------------------------------------------------
+
+
+def hungry(cnn, vit):
+    rows = [(name, size, read) for name, all_read in (("cnn", cnn), ("vit", vit)) for size, read in all_read.items()]
+    return Result(pd.DataFrame(rows, columns=["network", "size", "accuracy"]), {}, {})
+
+
+def test_a_vit_needs_data_if_it_is_behind_with_few_digits_and_catches_up_with_many():
+    cnn, yes = {100: 0.8, 9_000: 0.99}, needs_data(hungry({100: 0.8, 9_000: 0.99}, {100: 0.7, 9_000: 0.98}))
+    assert yes.holds is True
+    assert yes.why.startswith(
+        "Asked is that with 100 digits the ViT is at least 1 percentage point behind the CNN (-10.0), and with 9,000 "
+        "at most 50% of that (-1.0)."
+    )
+    others = {
+        "it leads with few digits": {100: 0.85, 9_000: 0.95},
+        "as far behind with many": {100: 0.7, 9_000: 0.9},
+        "hardly behind": {100: 0.7999, 9_000: 0.99},
+        "never behind": {100: 0.9, 9_000: 0.995},
+    }
+    assert {why: needs_data(hungry(cnn, vit)).holds for why, vit in others.items()} == dict.fromkeys(others, False)
+
+
+def test_from_one_size_or_one_network_nothing_is_said_of_a_vits_need():
+    assert needs_data(hungry({100: 0.8}, {100: 0.7})).holds is None
+    assert needs_data(hungry({}, {100: 0.7, 9_000: 0.9})).holds is None
+
+
+def test_the_verdict_on_what_ships_turns_when_the_cnn_and_the_vit_change_places():
+    result = results.shipped("data_hunger")
+    swapped = result.table.replace({"network": {"cnn": "vit", "vit": "cnn"}})
+    assert needs_data(result).holds is True
+    assert needs_data(Result(swapped, result.header, {})).holds is False
 
 
 # CNNs are simple and effective ---------------------------------------------------------------------------------------

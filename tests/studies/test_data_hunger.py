@@ -102,9 +102,26 @@ def test_any_part_of_a_table_has_findings_and_a_figure():
     parts = [HUNGRY.iloc[rows] for rows in ([0], [-1], [0, 1, 2], [0, 6], [0, -1])]  # the last: no size in common
     for part in parts:
         found = STUDY.findings(part)
-        assert 0 <= found.right < len(STUDY.answers)
+        assert found.right in (None, *range(len(STUDY.answers)))
         assert all(sentence.endswith(".") for sentence in found.sentences)
         json.loads(STUDY.figure(part).to_json())
+
+
+def test_with_too_little_there_is_no_answer():
+    alone = STUDY.findings(HUNGRY[HUNGRY.network == "vit"])
+    assert alone.right is None
+    assert "No size has been measured with both" in alone.sentences[0]
+    one_size = STUDY.findings(HUNGRY[HUNGRY["size"] == HUNGRY["size"].min()])
+    assert one_size.right is None
+    assert "the only size measured with both" in one_size.sentences[0]
+
+
+def test_the_budget_is_that_of_the_sizes_that_all_have_learnt_from():
+    further = HUNGRY[HUNGRY.network == "cnn"].assign(size=55_000, epochs=1)
+    sentence = STUDY.findings(pd.concat([HUNGRY, further])).sentences[1]
+    assert "55,000" not in sentence
+    everyone = pd.concat([HUNGRY, HUNGRY[HUNGRY["size"] == HUNGRY["size"].max()].assign(size=55_000, epochs=1)])
+    assert "1 pass over the 55,000 digits" in STUDY.findings(everyone).sentences[1]
 
 
 def test_the_figure_shows_means_with_bars_from_worst_to_best_seed():

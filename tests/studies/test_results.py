@@ -23,7 +23,11 @@ HEADER = {"study": "cost", "rows": 2, "columns": {"network": "text", "backbone":
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "SHIPPED", tmp_path)
-    monkeypatch.setitem(STUDIES, "cost", replace(STUDIES["cost"], findings=lambda table: None, columns=("accuracy",)))
+    monkeypatch.setitem(
+        STUDIES,
+        "cost",
+        replace(STUDIES["cost"], findings=lambda table: None, columns=("accuracy",), unknown=("accuracy",)),
+    )
     (tmp_path / "cost.csv").write_text(TABLE)
     (tmp_path / "cost.json").write_text(json.dumps(HEADER))
     return tmp_path
@@ -129,6 +133,33 @@ def test_a_table_that_lacks_a_column_gets_a_sentence_that_names_it(changed, tabl
 @pytest.mark.parametrize("name", STUDIES)
 def test_what_ships_has_the_columns_that_its_study_names(changed, tables, name):
     assert tuple(tables[name]) == STUDIES[name].columns
+
+
+IMPOSSIBLE = {  # what a table may hold although it is well-formed: study, column, value
+    "no accuracy": ("one_or_many", "reading_accuracy", np.nan),
+    "more than all": ("one_or_many", "reading_accuracy", 1.5),
+    "of none": ("one_or_many", "scenes", 0),
+    "an unknown backbone": ("transfer", "backbone", "oranges"),
+    "an unknown freedom": ("transfer", "freedom", ""),
+    "for nothing": ("cost", "latency_p50_ms", 0.0),
+    "for ever": ("leaderboard", "latency_p50_ms", np.inf),
+    "less than none": ("data_hunger", "accuracy", -0.1),
+}
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_numbers_that_cannot_be_get_a_sentence(changed, tables, what):
+    name, column, value = IMPOSSIBLE[what]
+    table = tables[name].copy()
+    table.loc[0, column] = value
+    with pytest.raises(ResultError, match="hold what this version cannot read"):
+        changed(name, table)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_point_that_was_measured_twice_gets_a_sentence(changed, tables, name):
+    with pytest.raises(ResultError, match="hold what this version cannot read"):
+        changed(name, pd.concat([tables[name], tables[name].tail(1)]))
 
 
 def exchanged(text: str, one: str, other: str) -> str:
@@ -261,7 +292,7 @@ def test_answers_are_read_with_the_table_and_damaged_ones_left_out(folder):
     assert results.shipped("cost").predictions == {}
 
 
-@pytest.mark.parametrize("error", [zlib.error, TypeError])
+@pytest.mark.parametrize("error", [zlib.error, TypeError, NotImplementedError, RuntimeError])
 def test_whatever_is_wrong_with_answers_the_table_is_read(folder, monkeypatch, error):
     def fail(*arguments, **options):
         raise error

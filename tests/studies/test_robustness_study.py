@@ -101,6 +101,18 @@ def test_swapped_numbers_reverse_the_sentences():
     assert "most harm does “shift”" in other.sentences[1]
 
 
+def test_with_too_little_there_is_no_answer():
+    first = TABLE[(TABLE.network == "cnn") | ~TABLE.corruption.isin(CORRUPTIONS)]  # as a study begins
+    assert STUDY.findings(first).right is None
+    alone = STUDY.findings(TABLE[TABLE.network == "cnn"])
+    assert alone.right is None
+    assert alone.sentences[0] == "The CNN, alone here, reads 55.0% of the changed digits right."
+
+
+def test_the_pen_strokes_are_as_many_as_the_study_says():
+    assert len(hands.pen_strokes()[0]) == robustness.STROKES
+
+
 def test_networks_are_compared_on_what_all_were_shown():
     only_easy = TABLE[(TABLE.network == "cnn") | (TABLE.corruption == "shift")]
     assert "85.0% of the changed digits right, the ViT, the worst, 70.0%" in STUDY.findings(only_easy).sentences[0]
@@ -110,7 +122,7 @@ def test_any_part_of_a_table_has_findings_and_a_figure():
     parts = [TABLE.iloc[rows] for rows in ([0], [1], [2], [0, 1, 2], [1, 2, 8], [2, -1])]  # the last: nothing in common
     for part in parts:
         found = STUDY.findings(part)
-        assert 0 <= found.right < len(STUDY.answers)
+        assert found.right in (None, *range(len(STUDY.answers)))
         assert all(sentence.endswith(".") for sentence in found.sentences)
         json.loads(STUDY.figure(part).to_json())
 

@@ -96,13 +96,17 @@ def test_other_numbers_other_findings():
     assert STUDY.answers[worse.right].startswith("The last block")  # each way reads as much less
 
 
+def test_with_too_little_there_is_no_answer():
+    assert STUDY.findings(BLOCK.assign(accuracy=float("nan"))).right is None
+
+
 def test_any_part_of_a_table_has_findings_and_a_figure():
     parts = [
         BLOCK.iloc[rows] for rows in ([0], [6], [0, 1], [0, 6], [0, 7], [0, 18])
     ]  # the last two: nothing in common
     for part in parts:
         found = STUDY.findings(part)
-        assert 0 <= found.right < len(STUDY.answers)
+        assert found.right in (None, *range(len(STUDY.answers)))
         assert all(sentence.endswith(".") for sentence in found.sentences)
         json.loads(STUDY.figure(part).to_json())
 
