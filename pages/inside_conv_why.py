@@ -73,13 +73,14 @@ def show(name: str, digit: np.ndarray) -> None:
         found = speaks(*networks[name], digit, (asked, other), method, layer)
     with heading:
         looking.question(f"Why a {asked}? Why a {other}?", READINGS[found.method])
-    if found.blank:
-        blank = " and for ".join(map(str, dict.fromkeys(found.blank)))
-        st.info(
-            f"**Grad-CAM is blank for {blank}:** it gives each map one weight, and then nothing is left above zero. So "
-            "here you see **HiResCAM**, which weighs each place by itself.",
-            icon=":material/visibility_off:",
-        )
+    with st.container():  # one element, empty or not: figures below keep their place
+        if found.blank:
+            blank = " and for ".join(map(str, dict.fromkeys(found.blank)))
+            st.info(
+                f"**Grad-CAM is blank for {blank}:** it gives each map one weight, and then nothing is left above "
+                "zero. So here you see **HiResCAM**, which weighs each place by itself.",
+                icon=":material/visibility_off:",
+            )
     left, right = st.columns([1, 2])
     with left:  # before the others are asked, which may take longer
         for_two(name, digit, (asked, other), shares, found)

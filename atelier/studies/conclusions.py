@@ -102,8 +102,8 @@ def answered(study: str, *answers: str) -> Callable[[Result], Verdict]:
 
 
 def needs_data(result: Result) -> Verdict:
-    """The Vision Transformer does, if it is BEHIND the CNN with the fewest digits, and by STILL_BEHIND of
-    that at most with the most."""
+    """The Vision Transformer does, if it is BEHIND the CNN with the fewest digits, and with the most by no more than
+    STILL_BEHIND of that."""
     means = result.table.groupby(["size", "network"]).accuracy.mean().unstack()
     means = means.reindex(columns=["cnn", "vit"]).dropna()
     if len(means) < 2:
