@@ -49,6 +49,11 @@ def hunger():
     return Result(pd.DataFrame(rows, columns=columns), header("data_hunger", quick=True), {})
 
 
+def test_other_weights_than_those_measured_are_said():
+    old = leaderboard(("cnn", "cnn"), ("vit", "vit"), weights={"cnn": "0123456789abcdef"})
+    assert "Measured with other weights than they have now: CNN." in report.to_html({"leaderboard": {"shipped": old}})
+
+
 @pytest.fixture(scope="module")
 def found():
     own = leaderboard(("cnn", "cnn"), (EVIL, "vit"), device_name=EVIL, versions={"torch": EVIL})

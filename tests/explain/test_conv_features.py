@@ -202,9 +202,11 @@ def test_a_sheet_tells_which_map_was_clicked():
 
 def test_a_sheet_of_huge_maps_leaves_out_what_nobody_sees():
     maps = np.arange(2 * 160 * 160, dtype=np.float32).reshape(2, 160, 160)
+    maps[0, 1, 1] = 1e6  # which is left out, but is still the highest
     figure = conv_figures.sheet(maps, np.arange(2), None, "Title", "", "value", "#2E86D1")
     assert figure.data[0].z.shape == (55, 110)
     assert figure.data[0].z[1, 1] == maps[0, 3, 3]
+    assert np.nanmax(figure.data[-1].z) == 1e6
 
 
 def test_the_part_that_a_number_sees_is_framed():

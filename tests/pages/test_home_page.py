@@ -58,6 +58,12 @@ def test_other_numbers_turn_the_verdict_on_a_conclusion(app, text, studies, misr
     assert "2026-11-23, 2 CPU cores" in shown
 
 
+def test_other_weights_than_those_measured_are_said(app, text, studies):
+    leaderboard(studies, weights={"vit": "0123456789abcdef"})
+    app.run()
+    assert "Measured with other weights than they have now: ViT." in text(app, "conclusion_leaderboard")
+
+
 def test_without_the_networks_answers_there_is_no_verdict(app, text, studies):
     leaderboard(studies)
     (studies / "leaderboard.npz").unlink()

@@ -1,5 +1,7 @@
 """The view of the convolutional networks."""
 
+import re
+
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -166,6 +168,25 @@ def test_the_slowest_method_is_ready_before_it_is_asked_for(page, monkeypatch):
     monkeypatch.setattr(gradcam, "integrated_gradients", asked_again)
     choose(page, "inside_conv_method", "Integrated gradients")
     assert "Integrated gradients" in text("inside_conv_why")
+    (sums,) = [caption.value for caption in page.caption if caption.value.startswith("Together, the pixels add")]
+    together, whole = (float(number) for number in re.findall(r"[+-]\d+\.\d", sums))
+    assert whole > 0
+    assert together == pytest.approx(whole, abs=0.1 * whole)
+
+
+def test_frozen_filters_that_nobody_taught_are_called_random(page, monkeypatch):
+    from concurrent.futures import Future
+
+    from atelier import MODELS
+    from atelier.classifier import Classifier
+    from pages import shared
+
+    untaught, load = Future(), shared.load
+    untaught.set_result(Classifier(MODELS["alexnet"], MODELS["alexnet"].build({"backbone": "none"}), {}))
+    monkeypatch.setattr(shared, "load", lambda name: untaught if name == "alexnet" else load(name))
+    for name, told in (("alexnet", "keep the random filters"), ("vgg16", "see as they were taught elsewhere")):
+        choose(page, "inside_conv_network", name)
+        assert any(told in markdown.value for markdown in page.markdown)
 
 
 def test_only_for_the_last_visitor_it_is_looked_ahead():

@@ -253,10 +253,15 @@ def test_a_network_that_cannot_be_loaded_says_why_and_the_other_answers(page, dr
     assert drawn.keys() == ({"inside_sliding"} if missing == "faster_rcnn" else {"inside_strip", "inside_picture"})
 
 
-def test_damaged_digits_are_said(page, monkeypatch):
+@pytest.mark.parametrize("later", [False, True])
+def test_damaged_digits_are_said(page, monkeypatch, later):
     def damaged(*_):
         raise mnist.DamagedDataError("The digits are damaged.")
 
+    if later:  # when another scene is wanted
+        look(page)
+        (another,) = [button for button in page.button if button.label == "Another test scene"]
+        another.click()
     monkeypatch.setattr(scenes, "random_scene", damaged)
     look(page)
     assert page.warning[0].value == "The digits are damaged."
