@@ -7,11 +7,13 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from plotly.graph_objects import Figure, Heatmap, Scatter
+from plotly.graph_objects import Bar, Figure, Heatmap, Scatter
+from plotly.graph_objects import Image as ImageTrace
 
 TITLE, TEXT = 20, 15  # pixels: read from the last row
 SIDE = 28  # pixels of a digit
@@ -32,6 +34,16 @@ def figure(traces: list, title: str, subtitle: str, **layout: Any) -> Figure:
         "uirevision": "kept",
     }
     return Figure(traces, look | layout)
+
+
+@cache
+def warm_up() -> None:
+    """Draw a figure that nobody sees: Plotly prepares each kind of trace when it is first used, for a tenth of a
+    second."""
+    sheet = pictures(
+        [Heatmap(z=[[0]]), Scatter(x=[0], y=[0]), ImageTrace(z=[[[0, 0, 0]]]), Bar(x=[0], y=[0])], "", "", 1, 1
+    )
+    sheet.to_json()
 
 
 def axis(title: str = "") -> dict[str, Any]:

@@ -145,7 +145,7 @@ def choose() -> tuple[np.ndarray | None, int | None]:
         st.markdown(f"**{told}**", width="content")
         if truth is not None:
             st.markdown(f"True label: **{truth}**", width="content")
-        with st.popover("Another digit", icon=":material/casino:"):
+        with st.popover("Another digit", key="another_digit", icon=":material/casino:"):
             st.number_input(
                 "Test digit number", 0, ALL - 1, None, key="digit_number", on_change=number_chosen,
                 placeholder=f"0 to {ALL - 1}",

@@ -127,7 +127,8 @@ with page.container(width="stretch"):
             st.download_button("Strokes (JSON)", tally.to_strokes(entries), "strokes.json", on_click="ignore")
             st.download_button("Tally (CSV)", tally.to_csv(entries), "tally.csv", on_click="ignore")
 
-    with st.expander("Use a picture or the camera", icon=":material/photo_camera:"):
+    # With a key it stays the same, and so open, when something above it comes or goes.
+    with st.expander("Use a picture or the camera", key="picture_or_camera", icon=":material/photo_camera:"):
         st.file_uploader("Picture of one digit", key="picture", on_change=picture_chosen, args=("picture",))
         shared.camera("One digit on plain paper", "photo", picture_chosen)
 

@@ -62,6 +62,14 @@ def summary(answers: list[shared.Answer], truth: int | None) -> str:
     return told
 
 
+@st.fragment  # another view leaves what is above as it is
+def look_closer(digit: np.ndarray) -> None:
+    view = st.segmented_control(
+        "Look closer", list(VIEWS), default="All five", required=True, key="view", bind="query-params"
+    )
+    VIEWS[view](digit)
+
+
 digit, truth = digit_choice.choose()
 if digit is None:
     st.stop()
@@ -107,10 +115,7 @@ with st.container():
 heats = {name: heat for name, (heat, *_) in found.items()}
 looking.download("The five maps (NPZ)", lambda: looking.npz(digit=digit, **heats), "evidence.npz")
 
-view = st.segmented_control(
-    "Look closer", list(VIEWS), default="All five", required=True, key="view", bind="query-params"
-)
-VIEWS[view](digit)
+look_closer(digit)
 expect_figures()
 if shared.loading(answers):
     shared.wait_for_a_network(answers)

@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from atelier import plotting
 from pages import inside_all_architecture, inside_all_changes, inside_all_neighbours, looking
 
 PARTS = {  # one at a time: each answers a click sooner than all together
@@ -23,3 +24,4 @@ def show(digit: np.ndarray) -> None:
         "Ask all five", list(PARTS), default=first, required=True, key="ask", wrap=True, bind="query-params"
     )
     PARTS[part](digit)
+    looking.look_ahead([plotting.warm_up, *inside_all_changes.ahead(digit), *inside_all_neighbours.ahead(digit)])

@@ -1,5 +1,7 @@
 """Look inside, all five: what would change each network's mind, by hand, by search, and (`against`) on purpose."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -171,8 +173,9 @@ def against(digit: np.ndarray) -> None:
     kept = {"key": "inside_epsilon", "persist_state": "page"}
     epsilon = st.select_slider("ε, share of full brightness", EPSILONS, 0.04, format_func="{:.0%}".format, **kept)
     loaded = looking.loaded()
-    names, networks, identities = list(loaded), list(loaded.values()), [looking.identity(name) for name in loaded]
-    signs, probabilities = attacks(networks, identities, digit)
+    names, identities = list(loaded), map(looking.identity, loaded)
+    found = looking.side_by_side(partial(attack, digit=digit), loaded.values(), identities)
+    signs, probabilities = map(np.array, zip(*found, strict=True))
     results = [step(digit, sign, epsilon) for sign in signs]
     before, after = probabilities[:, 0], probabilities[:, EPSILONS.index(epsilon)]
     answers = before.argmax(axis=1)
@@ -188,14 +191,17 @@ def against(digit: np.ndarray) -> None:
     looking.download("Steps (NPZ)", lambda: looking.npz(digit=digit, **arrays), "steps.npz")
 
 
-@st.cache_data(max_entries=100, show_spinner=False)
-def attacks(_networks: list["Classifier"], identities: list[str], digit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For R networks the sign of each one's gradient `int8[R, 28, 28]`, and what it says after steps of EPSILONS
-    `float32[R, E, 10]`."""
+def ahead(digit: np.ndarray) -> Iterator[Callable[[], object]]:
+    """What `against` will ask for."""
+    for name, network in looking.loaded().items():
+        if not looking.differences(name):  # a larger one of a person's own may take long and much memory
+            yield partial(attack, network, looking.identity(name), digit)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def attack(_network: "Classifier", identity: str, digit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sign of a network's gradient `int8[28, 28]`, and what it says after steps of EPSILONS `float32[E, 10]`."""
     from atelier.explain.perturbations import gradient_sign, step
 
-    def attack(network: "Classifier") -> tuple[np.ndarray, np.ndarray]:
-        sign = gradient_sign(network, digit)
-        return sign, network.predict_proba(np.array([step(digit, sign, epsilon) for epsilon in EPSILONS]))
-
-    return tuple(map(np.array, zip(*looking.side_by_side(attack, _networks), strict=True)))
+    sign = gradient_sign(_network, digit)
+    return sign, _network.predict_proba(np.array([step(digit, sign, epsilon) for epsilon in EPSILONS]))

@@ -1,5 +1,7 @@
 """Look inside, all five: which training digits each network finds most like the one at hand."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,7 +9,7 @@ import streamlit as st
 
 from atelier import MODELS
 from atelier.data import mnist
-from pages import looking
+from pages import looking, shared
 from pages.live import live_figure, live_picture
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ def show(digit: np.ndarray) -> None:
         say = f"Looking at 5,000 training digits with {MODELS[name].title} …"
         known[name] = neighbours.find(network, lambda share, say=say: progress.progress(share, say))
     progress.empty()
-    near, distances, here = near_to(list(networks.values()), [looking.identity(name) for name in networks], digit)
-    figure = all_figures.nearest(list(networks), images[near], labels[near], distances)
+    found = looking.side_by_side(partial(near, digit=digit), networks.values(), map(looking.identity, networks))
+    nearest, distances, here = map(np.array, zip(*found, strict=True))
+    figure = all_figures.nearest(list(networks), images[nearest], labels[nearest], distances)
     with st.grid("auto", min_column_width=looking.WIDE):
         live_picture(figure, "inside_nearest", "The nearest training digits of each network", tallest=looking.TALLEST)
         with st.container():
@@ -49,22 +52,27 @@ def show(digit: np.ndarray) -> None:
     looking.download(
         "Neighbours (NPZ)",
         lambda: looking.npz(
-            networks=list(networks), nearest=near, distances=distances, here=here, labels=labels, **maps
+            networks=list(networks), nearest=nearest, distances=distances, here=here, labels=labels, **maps
         ),
         "neighbours.npz",
     )
 
 
-@st.cache_data(max_entries=500, show_spinner=False)
-def near_to(
-    _networks: list["Classifier"], identities: list[str], digit: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For R networks the NEAREST training digits `int64[R, NEAREST]`, how far they are `float32[R, NEAREST]`, and where
-    the digit falls in the map `float32[R, 2]`."""
+def ahead(digit: np.ndarray) -> Iterator[Callable[[], object]]:
+    """What `show` will ask for, without networks whose neighbours are not shipped: those take seconds."""
     from atelier.explain import neighbours
 
-    def near(network: "Classifier") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        indices, distances, place = neighbours.find(network).nearest(network, digit, NEAREST)
-        return indices, distances, place[:2]
+    yield neighbours.compared
+    for name, network in looking.loaded().items():
+        if not shared.chosen(name):
+            yield partial(near, network, looking.identity(name), digit)
 
-    return tuple(map(np.array, zip(*looking.side_by_side(near, _networks), strict=True)))
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def near(_network: "Classifier", identity: str, digit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The NEAREST training digits to a network `int64[NEAREST]`, how far they are `float32[NEAREST]`, and where the
+    digit falls in the map `float32[2]`."""
+    from atelier.explain import neighbours
+
+    indices, distances, place = neighbours.find(_network).nearest(_network, digit, NEAREST)
+    return indices, distances, place[:2]

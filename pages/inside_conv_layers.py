@@ -121,11 +121,11 @@ def maps_and_filters(
     colour, strongest = MODELS[name].colour, seen.order[:SHOWN]
     heading = f"{step.title}: what does it find?"
     told = f"{step.size} · the {len(strongest)} strongest of {step.shape[0]} maps"
-    maps = conv_figures.sheet(seen.maps[step.title][strongest], strongest, channel, heading, told, "value", colour)
-    weights, numbers, whose = shown_filters(features.filters(looking.network(name), layer), layer, seen, channel)
-    filters = conv_figures.sheet(weights, numbers, None, "What do its filters look for?", whose, "weight", colour)
-    with st.grid("auto", min_column_width=looking.WIDE):
+    with st.grid("auto", min_column_width=looking.WIDE):  # each is sent as soon as it is drawn
+        maps = conv_figures.sheet(seen.maps[step.title][strongest], strongest, channel, heading, told, "value", colour)
         live_picture(maps, "inside_conv_maps", f"Maps of layer {layer.number} after {step.title}", clicked)
+        weights, numbers, whose = shown_filters(features.filters(looking.network(name), layer), layer, seen, channel)
+        filters = conv_figures.sheet(weights, numbers, None, "What do its filters look for?", whose, "weight", colour)
         live_picture(filters, "inside_conv_filters", f"Filters of layer {layer.number}")
 
 
@@ -159,16 +159,15 @@ def spell_out(
 
     colour, sides = MODELS[name].colour, layer.convolution.sees(*at[1:])
     asked = f"Where does map {channel + 1} respond?"
-    one = conv_figures.enlarged(
-        [seen.maps["Convolution"][channel]], [""], (row, column), asked, "value", colour, "Click a number"
-    )
-    covered = f"{sides[3] - sides[1]:.0f} × {sides[2] - sides[0]:.0f} of the 28 × 28 pixels"
-    spelt = features.pixel_arithmetic(looking.network(name), digit, layer, channel, row, column)
-    field = conv_figures.field(digit, sides, "What does this number see?", covered)
     with st.grid("auto", min_column_width=looking.WIDE):
+        one = conv_figures.enlarged(
+            [seen.maps["Convolution"][channel]], [""], (row, column), asked, "value", colour, "Click a number"
+        )
         live_picture(one, "inside_conv_map", f"Map {channel + 1}, enlarged", clicked)
-        alt = "The part of the digit that decides on the chosen number"
-        live_picture(field, "inside_conv_field", alt)
+        covered = f"{sides[3] - sides[1]:.0f} × {sides[2] - sides[0]:.0f} of the 28 × 28 pixels"
+        field = conv_figures.field(digit, sides, "What does this number see?", covered)
+        live_picture(field, "inside_conv_field", "The part of the digit that decides on the chosen number")
+    spelt = features.pixel_arithmetic(looking.network(name), digit, layer, channel, row, column)
     figure = conv_figures.arithmetic(spelt, inputs_named(name, layer, spelt), colour)
     alt = "The window, the filter and their products"
     live_picture(figure, "inside_conv_arithmetic", alt, tallest=640, narrowest=READABLE)

@@ -96,12 +96,12 @@ def steps(looked: Looked) -> None:
         with st.container(horizontal=True, width="content", gap="small"):
             st.button("Back", icon=":material/arrow_back:", disabled=number == 0, on_click=go, args=(number - 1,))
             st.button("Next", icon=":material/arrow_forward:", disabled=number == last, on_click=go, args=(number + 1,))
-    with strip:
-        drawn = detector_strip.strip(looked.walk, decided(looked.walk), *place(looked.walk), names, number)
-        live_picture(drawn, "inside_strip", "All eight steps, small", lambda point: go(point["customdata"]), 250, 160)
     question, reading, see = STEPS[step]
     looking.question(f"{number + 1}. {question}", reading)
     see(looked)
+    with strip:  # stands above, but takes longer
+        drawn = detector_strip.strip(looked.walk, decided(looked.walk), *place(looked.walk), names, number)
+        live_picture(drawn, "inside_strip", "All eight steps, small", lambda point: go(point["customdata"]), 250, 160)
 
 
 def go(step: int) -> None:

@@ -7,6 +7,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 import streamlit as st
+from plotly.graph_objects import Figure
 
 from atelier.data import mnist
 from atelier.explain import vit_figures
@@ -51,29 +52,31 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
     similarity, size = attention.position_similarity(classifier), passage.patches.shape[1]
     class_token, width = passage.tokens[:, 0], passage.tokens.shape[2]
     collected = attention.patch_map(weights[:, :, 0].mean(1))
-    drawn = {
-        "The digit, cut into numbered patches": vit_figures.patches(digit, size),
-        "The numbers that each patch becomes": vit_figures.vectors(
+    with st.grid(3, min_column_width=PANELS):  # each is sent as soon as it is drawn
+        station(1, vit_figures.patches(digit, size), "The digit, cut into numbered patches")
+        embedded = vit_figures.vectors(
             passage.embedded, "Patch", 1, "What does a patch become?", f"{width} numbers; empty patches become the same"
-        ),
-        "How alike the added numbers of any two places are": position_similarity(similarity),
-        "Where the class token looks in each block": vit_figures.collected(digit, collected),
-        "The class token's numbers after each block": vit_figures.vectors(
+        )
+        station(2, embedded, "The numbers that each patch becomes")
+        station(3, position_similarity(similarity), "How alike the added numbers of any two places are")
+        station(4, vit_figures.collected(digit, collected), "Where the class token looks in each block")
+        filled = vit_figures.vectors(
             class_token, "Block", 0, "What fills the class token?", "Its numbers after each block; 0: before the first"
-        ),
-        "The ten scores": vit_figures.logits(passage.logits),
-    }
-    with st.grid(3, min_column_width=PANELS):
-        for number, (alt, figure) in enumerate(drawn.items(), 1):
-            heading, end = figure.layout.title, " →</b>" if number < len(drawn) else "</b>"
-            heading.text = heading.text.replace("<b>", f"<b>{number} · ", 1).replace("</b>", end, 1)
-            live_figure(figure, f"inside_station_{number}", STATION, alt)
+        )
+        station(5, filled, "The class token's numbers after each block")
+        station(6, vit_figures.logits(passage.logits), "The ten scores", last=True)
     st.caption(
         "Station 3: each place has numbers of its own, which are added to its patch; one small map for each place, "
         "bright where it finds others alike. The class token is a token without a picture: the answer is read from it."
     )
     numbers = {**vars(passage), "position_similarity": similarity, "collected": collected}
     looking.download("All six stations (NPZ)", lambda: looking.npz(**numbers), "vit_stations.npz")
+
+
+def station(number: int, figure: Figure, alt: str, last: bool = False) -> None:
+    heading, end = figure.layout.title, "</b>" if last else " →</b>"
+    heading.text = heading.text.replace("<b>", f"<b>{number} · ", 1).replace("</b>", end, 1)
+    live_figure(figure, f"inside_station_{number}", STATION, alt)
 
 
 @st.fragment

@@ -161,18 +161,22 @@ def run_here(study: str, networks: list[str] | None = None) -> None:
 
     Args:
         study: in STUDIES.
-        networks: names in MODELS and ids of runs; None for all that the study has.
+        networks: names in MODELS and ids of runs, which are measured whole; None for all that the study has.
     """
     last = next(iter(results.local_runs(study, runs.RUNS)), None)
     active = _is_active(stands := _stands(last))
     points = STUDIES[study].points
     with st.container(horizontal=True, vertical_alignment="center"):
         place = st.container(width="content")
-        quick = points(True) != points(False) and st.toggle(
-            "Quick",
-            value=True,
-            key=f"compare_quick_{study}",
-            help=f"{len(points(True)):,} points instead of {len(points(False)):,}: minutes instead of hours.",
+        quick = (
+            networks is None
+            and points(True) != points(False)
+            and st.toggle(
+                "Quick",
+                value=True,
+                key=f"compare_quick_{study}",
+                help=f"{len(points(True)):,} points instead of {len(points(False)):,}: minutes instead of hours.",
+            )
         )
         place.button(
             "Run it here",

@@ -155,7 +155,7 @@ def housekeeping(run: Summary) -> None:
 def upload(folder: Path) -> None:
     """Takes a checkpoint that this project wrote."""
     key = f"upload_{state.get('uploads', 0)}"
-    with st.expander("Bring a checkpoint", icon=":material/upload:"):
+    with st.expander("Bring a checkpoint", key="bring_a_checkpoint", icon=":material/upload:"):
         st.file_uploader(
             "A checkpoint that this project wrote (.safetensors)",
             key=key,

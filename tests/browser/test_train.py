@@ -3,12 +3,15 @@
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_until
 from playwright.sync_api import Browser, Page, expect
 
+from atelier import MODELS
+from atelier.training import jobs
 from atelier.training.runs import Run
 
 
@@ -67,7 +70,9 @@ def zoom(page: Page) -> list[float]:
 
 def test_a_demo_is_watched_left_found_again_and_used(train, app, runs, pace):
     expect(train.get_by_text("Nothing has been trained here yet")).to_be_visible()
-    run = start(train, runs)
+    demo = MODELS["cnn"].presets["demo"]  # with fewer digits on a slower computer, so that it takes as long
+    run = jobs.start("cnn", replace(demo, train_size=int(demo.train_size / pace)), runs=runs)
+    train.goto(f"{app}/train?run={run.id}")
     wait_until(train, lambda: len(run.metrics()) > 3, seconds=60)
     train.locator("[class*='st-key-loss_'] .nsewdrag").scroll_into_view_if_needed()
     zoomed, lags, contents = zoom(train), [], {name: set() for name in ("guesses", "confusion", "filters")}

@@ -20,16 +20,20 @@ def table(**misread):
     return pd.DataFrame(rows)
 
 
-@pytest.fixture(scope="module")
-def row():
-    """What is measured of the CNN, on 400 of the test digits."""
+def measured(**point):
+    """What is measured of the CNN, where there are 400 test digits."""
     images, labels = mnist.load("test")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist, "load", lambda split: (images[:400], labels[:400]))
         patch.setattr(speed, "peak_memory", lambda file, device: 300.0)  # takes a process of its own
-        rows = [row for row in STUDY.measure({"network": "cnn"}, "cpu") if row is not None]
+        rows = [row for row in STUDY.measure({"network": "cnn", **point}, "cpu") if row is not None]
     assert len(rows) == 1
     return rows[0]
+
+
+@pytest.fixture(scope="module")
+def row():
+    return measured()
 
 
 def test_a_network_gets_every_column_that_the_table_promises(row):
@@ -56,6 +60,13 @@ def test_answers_are_kept_in_three_bytes_a_digit(row):
     assert row["guess"].nbytes + row["confidence"].nbytes == 3 * 400
 
 
+def test_the_quick_version_reads_fewer_digits_and_keeps_no_answers(row):
+    quick = measured(digits=100)
+    assert list(quick) == [column for column in row if column not in ("guess", "confidence")]
+    assert quick["wilson_high"] - quick["wilson_low"] > row["wilson_high"] - row["wilson_low"]
+    assert [point["digits"] for point in STUDY.points(quick=True)] == [2_000] * len(MODELS)
+
+
 def test_weights_and_work_are_those_calculated_by_hand(row):
     filters = [16 * 1 * 5 * 5, 32 * 16 * 3 * 3, 64 * 32 * 3 * 3, 128 * 64 * 3 * 3]
     norms = 2 * (16 + 32 + 64 + 128)
@@ -68,12 +79,12 @@ def test_weights_and_work_are_those_calculated_by_hand(row):
 
 def test_the_sentences_follow_the_numbers():
     assert STUDY.findings(table(cnn=37, vgg16=60)).sentences == (
-        "The CNN misreads the fewest test digits: 37 of 10,000.",
-        "The VGG16 has 2 times as many weights and misreads 60.",
+        "The CNN misreads the fewest test digits: 0.37%.",
+        "The VGG16 has 2 times as many weights and misreads 0.60%.",
     )
     swapped = STUDY.findings(table(cnn=60, vgg16=37))
     assert STUDY.answers[swapped.right] == "VGG16"
-    assert swapped.sentences[0] == "The VGG16 misreads the fewest test digits: 37 of 10,000."
+    assert swapped.sentences[0] == "The VGG16 misreads the fewest test digits: 0.37%."
     assert swapped.sentences[1] == "It is also the largest here, with 2,000 weights."
 
 
