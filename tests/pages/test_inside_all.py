@@ -8,6 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from atelier import MODELS
 from atelier.data import mnist
+from atelier.explain import neighbours, perturbations
+from pages import looking
 
 SIX = mnist.load("test")[0][11]
 
@@ -128,6 +130,17 @@ def test_a_run_of_other_sizes_is_shown_too(inside, monkeypatch):
     (drawn,) = [html.value for html in inside.html if 'class="flow"' in html.value]
     assert "2 times:" in drawn
     assert "17 × 24" in drawn  # 16 patches and the class token
+
+
+def test_what_the_next_click_asks_for_is_computed_ahead(inside, monkeypatch):
+    inside.session_state["digit"] = mnist.load("test")[0][4321]
+    inside.run()
+    for found in looking._ahead:
+        found.result(timeout=60)
+    monkeypatch.delattr(perturbations, "gradient_sign")
+    monkeypatch.delattr(neighbours.Neighbours, "nearest")
+    for part in ("What fools them", "What they find alike"):
+        ask(inside, part)
 
 
 def test_a_blank_picture_is_no_problem(inside):
