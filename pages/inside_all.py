@@ -24,4 +24,5 @@ def show(digit: np.ndarray) -> None:
         "Ask all five", list(PARTS), default=first, required=True, key="ask", wrap=True, bind="query-params"
     )
     PARTS[part](digit)
-    looking.look_ahead([plotting.warm_up, *inside_all_changes.ahead(digit), *inside_all_neighbours.ahead(digit)])
+    if PARTS[part] is not inside_all_architecture.show:  # which measures time
+        looking.look_ahead([plotting.warm_up, *inside_all_changes.ahead(digit), *inside_all_neighbours.ahead(digit)])
