@@ -1,4 +1,4 @@
-"""Results of studies that nobody measured, for tests of the Compare page."""
+"""Results of studies and runs that nobody made, for tests of the Compare page."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,9 @@ import pandas as pd
 from atelier import MODELS
 from atelier.data import mnist
 from atelier.evaluation.significance import wilson
+from atelier.studies import results
+from atelier.training import runs
+from atelier.training.runs import Run
 
 WRONG = {"cnn": 37, "faster_rcnn": 66, "vgg16": 60, "alexnet": 54, "vit": 47}  # of 10,000
 COSTS = {  # parameters, seconds of training, milliseconds for a digit
@@ -58,6 +61,33 @@ def leaderboard(folder: Path, wrong: dict[str, int] = WRONG, kind: str = "shippe
             | {"throughput_per_second": 4e3 / milliseconds, "peak_memory_mb": 300.0 + parameters / 1e5}
         )
     write(folder, "leaderboard", pd.DataFrame(rows), arrays, **header)
+
+
+def look(page, view: str):
+    page.run()
+    page.segmented_control(key="view").set_value(view).run()
+    assert not page.exception
+    return page
+
+
+def conducted(study: str, state: str = "done", **config) -> Run:
+    """The folder of a study that was conducted here."""
+    config = {"study": study, "model": study, "quick": True, "networks": [], "device": "cpu", "points": []} | config
+    run = Run.create(results.studies_in(runs.RUNS), config)
+    run.set_status(state)
+    return run
+
+
+def own_run(name: str = "My CNN") -> Run:
+    run = Run.create(runs.RUNS, {"model": "cnn", "network": {}, "device_name": "2 CPU cores"})
+    run.path("best.safetensors").write_bytes(b"weights")
+    run.set_status("done")
+    run.rename(name)
+    return run
+
+
+def written(elements) -> str:
+    return " ".join(element.value for element in elements)
 
 
 assert WRONG.keys() == COSTS.keys() == MODELS.keys()
