@@ -52,7 +52,7 @@ def answer(page: Page, network: str = "cnn") -> str:
     return page.locator(f".st-key-answer_{network}").inner_text().strip()
 
 
-def wait_until(page: Page, condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(page: Page, condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "what the test waits for did not happen"
