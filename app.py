@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from pages.shared import follow_link, load_networks_in_background
+from pages.ui.shared import follow_link, load_networks_in_background
 
-st.set_page_config(page_title="Deep Learning Atelier", page_icon="pages/icon.png", layout="wide")
+st.set_page_config(page_title="Deep Learning Atelier", page_icon="pages/ui/icon.png", layout="wide")
 
 page = st.navigation(
     [

@@ -18,13 +18,14 @@ from atelier.checkpoint import CheckpointError
 from atelier.data.glyphs import GlyphError
 from atelier.data.mnist import DamagedDataError
 from atelier.data.photo import PhotoError, read_digit
+from atelier.paths import RUNS
+from atelier.recipe import PRECISIONS, RecipeError
+from atelier.runs.folder import Run, RunError, read_recipe
+from atelier.runs.jobs import queue_up
+from atelier.runs.queue import turn
+from atelier.runs.tensorboard import check_installed, logged
+from atelier.runs.worker import Asked, attended, be_polite
 from atelier.training.events import Event, Preparation
-from atelier.training.jobs import queue_up
-from atelier.training.queue import turn
-from atelier.training.recipe import PRECISIONS, RecipeError
-from atelier.training.runs import RUNS, Run, RunError, read_recipe
-from atelier.training.tensorboard import check_installed, logged
-from atelier.training.worker import Asked, attended, be_polite
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -149,7 +150,7 @@ def run_train(options: argparse.Namespace) -> None:
         print(run.id, flush=True)
 
     def events() -> Iterator[Event | Preparation]:  # imports PyTorch, which takes seconds, when it is this run's turn
-        from atelier.training.train import train
+        from atelier.runs.recorder import train
 
         told = train(config, run, writes)
         return logged(told, run.folder) if options.tensorboard and writes else told
@@ -167,7 +168,7 @@ def run_train(options: argparse.Namespace) -> None:
 
 def asked_config(options: argparse.Namespace) -> dict[str, Any]:
     """The config of a new run as the command line asks for it."""
-    from atelier.training.train import new_config
+    from atelier.runs.recorder import new_config
 
     asked = {name: getattr(options, name) for name in ("epochs", "train_size", "seed", "precision")}
     preset = MODELS[options.model].presets[options.preset]
@@ -185,8 +186,8 @@ def asked_config(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_pretrain(options: argparse.Namespace) -> None:
     from atelier.data import glyphs
-    from atelier.training.devices import pick_device
-    from atelier.training.pretrain import BACKBONE, new_config, pretrain
+    from atelier.devices import pick_device
+    from atelier.runs.pretrain import BACKBONE, new_config, pretrain
 
     run, config = reopen(options, f"{options.model}-backbone") if options.resume else (None, {})
     pick_device(options.device)  # what cannot be done is said before letters are drawn for minutes
@@ -316,7 +317,7 @@ def run_export(options: argparse.Namespace) -> None:
 
 
 def run_bench_latency(options: argparse.Namespace) -> None:
-    from atelier.evaluation.speed import latency
+    from atelier.bench.speed import latency
 
     milliseconds = {name: latency(load(name, options.device)) for name in MODELS}
     milliseconds["sum"] = sum(milliseconds.values())
@@ -328,8 +329,8 @@ def run_bench_latency(options: argparse.Namespace) -> None:
 
 
 def run_bench_train(options: argparse.Namespace) -> None:
-    from atelier.evaluation.training_speed import bench_training, table
-    from atelier.training.devices import pick_device
+    from atelier.bench.training_speed import bench_training, table
+    from atelier.devices import pick_device
 
     networks = list(MODELS) if "all" in options.networks else options.networks
     with turn(pick_device(options.device).type):
@@ -337,9 +338,9 @@ def run_bench_train(options: argparse.Namespace) -> None:
 
 
 def run_bench_throughput(options: argparse.Namespace) -> None:
-    from atelier.evaluation.estimate import load_throughput, save_throughput
-    from atelier.evaluation.throughput import measure_throughput, startup_seconds
-    from atelier.training.devices import pick_device
+    from atelier.bench.estimate import load_throughput, save_throughput
+    from atelier.bench.throughput import measure_throughput, startup_seconds
+    from atelier.devices import pick_device
 
     device = pick_device(options.device)
     throughput = load_throughput(device.type) or {"networks": {}}

@@ -14,11 +14,11 @@ from torch import nn
 from atelier import checkpoint
 from atelier.checkpoint import CheckpointError
 from atelier.data import scenes
+from atelier.devices import pick_device
 from atelier.models.faster_rcnn import LONG_SIDE, SHORT_SIDE, FasterRCNN
 from atelier.models.vit import ViT
-from atelier.training.devices import pick_device
+from atelier.paths import RUNS
 from atelier.training.loop import load_weights, weights
-from atelier.training.runs import RUNS
 from atelier.training.tasks import predict_logits
 from atelier.zoo import MODELS, ModelSpec
 

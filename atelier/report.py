@@ -15,10 +15,10 @@ import pandas as pd
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from atelier import compare_figures, compare_tables
 from atelier.data import mnist
-from atelier.evaluation import failures, tally
+from atelier.evaluation import failures, tables, tally
 from atelier.evaluation.tally import Entry
+from atelier.figures import comparison
 from atelier.studies import STUDIES, leaderboard
 from atelier.studies.results import Result, outdated
 from atelier.studies.study import Study
@@ -151,9 +151,9 @@ def costs(rows: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
     """Accuracy against what it costs."""
     titles = [names.get(network, network) for network in rows.network]
     shown = rows.assign(title=titles, colour=[MODELS[model].colour for model in rows.model])
-    if figures := compare_figures.trade_offs(shown):
+    if figures := comparison.trade_offs(shown):
         yield "<h4>What does accuracy cost?</h4><p>Further up is more accurate, further left is cheaper.</p>"
-        drawn = (drawing(figure, compare_figures.COSTS[cost][0]) for cost, figure in figures.items())
+        drawn = (drawing(figure, comparison.COSTS[cost][0]) for cost, figure in figures.items())
         yield f'<div class="figures">{"".join(drawn)}</div>'
 
 
@@ -164,35 +164,35 @@ def mistakes(said: failures.Said, rows: pd.DataFrame, file: str, names: Mapping[
     styles = {row.network: (names.get(row.network, row.network), MODELS[row.model].colour) for row in rows.itertuples()}
     yield "<h4>Which digits are taken for which?</h4>"
     yield f'<div class="figures">{"".join(confusions(said, styles))}</div>'
-    yield table(compare_tables.confusions(said), f"{file}-confusions", names)
+    yield table(tables.confusions(said), f"{file}-confusions", names)
     if len(said.networks) > 1:
         yield from disagreements(said, file, names)
     yield "<h4>Can they be believed?</h4><p>Of all digits that a network is 90% sure of, it should read 90% right.</p>"
-    bins = compare_tables.reliability(said)
+    bins = tables.reliability(said)
     curves = [(*styles[network], part) for network, part in bins.groupby("network", sort=False)]
-    yield drawing(compare_figures.reliability(curves), "How often each network is right against how sure it is")
+    yield drawing(comparison.reliability(curves), "How often each network is right against how sure it is")
     yield table(bins, f"{file}-reliability", names)
 
 
 def confusions(said: failures.Said, styles: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     for network in said.networks:
         title, colour = styles[network]
-        figure = compare_figures.confusion(failures.confusion(said, network), title, colour)
+        figure = comparison.confusion(failures.confusion(said, network), title, colour)
         yield drawing(figure, f"{title}: which digits it takes for which")
 
 
 def disagreements(said: failures.Said, file: str, names: Mapping[str, str]) -> Iterator[str]:
     """Which digits some networks read right and others wrong, and whether that may be chance."""
     yield "<h4>Which digits are hard, and for how many?</h4>"
-    yield table(compare_tables.agreement(said), f"{file}-agreement", names)
+    yield table(tables.agreement(said), f"{file}-agreement", names)
     yield "<p>What each network says to the digits that any of them misreads, and how sure it is.</p>"
     heads = {}
     for network in said.networks:
         title = names.get(network, network)
         heads |= {f"{network}{failures.GUESS}": title, f"{network}{failures.CONFIDENCE}": f"{title} is sure"}
-    yield table(compare_tables.misread(said), f"{file}-misread", heads)
+    yield table(tables.misread(said), f"{file}-misread", heads)
     yield "<h4>Which differences may be chance?</h4><p>McNemar's exact test of any two networks.</p>"
-    yield table(compare_tables.pairs(said), f"{file}-pairs", names)
+    yield table(tables.pairs(said), f"{file}-pairs", names)
 
 
 def drawn(entries: Sequence[Entry], names: Mapping[str, str]) -> Iterator[str]:

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier.training.recipe import NO_AUGMENTATION, Recipe
+from atelier import paths
+from atelier.recipe import NO_AUGMENTATION, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
-
-CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,12 @@ class ModelSpec:
     @property
     def checkpoint(self) -> Path:
         """The weights that ship with the project."""
-        return CHECKPOINTS / f"{self.name}.safetensors"
+        return paths.CHECKPOINTS / f"{self.name}.safetensors"
 
     @property
     def backbone(self) -> Path:
         """The pretrained weights that these build on; only fine-tuned networks have such a file."""
-        return CHECKPOINTS / "backbones" / f"{self.name}.safetensors"
+        return paths.CHECKPOINTS / "backbones" / f"{self.name}.safetensors"
 
     def build(self, config: dict[str, Any] | None = None) -> "nn.Module":
         """A new network, untrained. `config` overrides sizes by name; TypeError for a name it does not have."""
@@ -90,7 +89,7 @@ MODELS: dict[str, ModelSpec] = {
             colour="#009E73",
             idea="Thirteen layers of small filters that have learnt to see on letters. Only the last learns digits.",
             paper="Simonyan and Zisserman 2014, Very deep convolutional networks (arXiv:1409.1556)",
-            network="atelier.models.transfer:VGG16",
+            network="atelier.models.finetuned:VGG16",
             config="VGG16Config",
             presets={"demo": replace(_VGG16, epochs=8, train_size=10_000, variations=2), "full": _VGG16},
         ),
@@ -100,7 +99,7 @@ MODELS: dict[str, ModelSpec] = {
             colour="#E69F00",
             idea="Five layers, large filters first, that have learnt to see on letters. Only the last learns digits.",
             paper="Krizhevsky et al. 2012, ImageNet classification with deep convolutional neural networks",
-            network="atelier.models.transfer:AlexNet",
+            network="atelier.models.finetuned:AlexNet",
             config="AlexNetConfig",
             presets={"demo": replace(_ALEXNET, epochs=8, train_size=20_000, variations=2), "full": _ALEXNET},
         ),

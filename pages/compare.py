@@ -5,12 +5,14 @@ import streamlit as st
 from atelier.data import mnist
 from atelier.evaluation.tally import Entry
 from atelier.studies import STUDIES
-from pages import cards, compare_board, compare_failures, compare_studies, measured, recipe_form, shared
+from pages.ui import cards, measured, shared
+from pages.views.compare import board, failed_digits, study_view
+from pages.views.train import recipe_form
 
 VIEWS = {
-    "Leaderboard": compare_board.show,
-    "Where they fail": compare_failures.show,
-    "Studies": compare_studies.show,
+    "Leaderboard": board.show,
+    "Where they fail": failed_digits.show,
+    "Studies": study_view.show,
 }
 
 state = st.session_state

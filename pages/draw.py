@@ -6,8 +6,9 @@ import streamlit as st
 from atelier import MODELS
 from atelier.data import drawing, mnist, photo
 from atelier.evaluation import tally
-from pages import cards, scene, shared
-from pages.canvas import Canvas
+from pages.ui import cards, shared
+from pages.ui.canvas import Canvas
+from pages.views.draw import scene
 
 WELCOME = "Draw a digit from 0 to 9. It is read when the pen lifts."
 

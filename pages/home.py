@@ -7,7 +7,7 @@ import streamlit as st
 from atelier import MODELS, checkpoint
 from atelier.studies import STUDIES, results
 from atelier.studies.conclusions import CONCLUSIONS, Bars, Conclusion
-from pages import cards, measured, shared
+from pages.ui import cards, measured, shared
 
 CARD = 440  # pixels: the least width of a conclusion's card
 BARS = """<style>

@@ -5,18 +5,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from atelier import MODELS, plotting
-from pages import cards, digit_choice, inside_all, inside_conv, inside_detector, inside_vit, looking, shared
-from pages.live import expect_figures
+from atelier import MODELS
+from atelier.figures import plotting
+from pages.ui import cards, digit_choice, looking, shared
+from pages.ui.live import expect_figures
+from pages.views.inside import all_networks, conv, detector, vit_view
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
 
 VIEWS = {
-    "All five": inside_all.show,
-    "Convolutions": inside_conv.show,
-    "Vision Transformer": inside_vit.show,
-    "Faster R-CNN": inside_detector.show,
+    "All five": all_networks.show,
+    "Convolutions": conv.show,
+    "Vision Transformer": vit_view.show,
+    "Faster R-CNN": detector.show,
 }
 METHODS = {  # how evidence is found
     "HiResCAM": "where the maps of a deep layer speak for the answer.",

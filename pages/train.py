@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from atelier.training import overview, runs
-from pages import cards, recipe_form, run_view, runs_table, shared
+from atelier import paths
+from atelier.runs import overview
+from pages.ui import cards, shared
+from pages.views.train import recipe_form, run_view, runs_table
 
 state = st.session_state
 shared.through_app()
@@ -13,15 +15,15 @@ if said := state.pop("said", ""):
     st.toast(recipe_form.plain(said), duration="long")
 recipe_form.form()
 
-seen = overview.signs(runs.RUNS)  # before the rest: what changes from here on is noticed
-found = overview.summaries(runs.RUNS)
+seen = overview.signs(paths.RUNS)  # before the rest: what changes from here on is noticed
+found = overview.summaries(paths.RUNS)
 if not found:
     st.info(
         "Nothing has been trained here yet. Choose a network and press **Start**: it begins with random weights, and "
         "you see it learn.",
         icon=":material/school:",
     )
-    runs_table.upload(runs.RUNS)
+    runs_table.upload(paths.RUNS)
     st.stop()
 
 by_id = {run.id: run for run in found}
@@ -42,9 +44,9 @@ if st.query_params.get("run") != state.run:
     st.query_params["run"] = state.run
 
 tick = run_view.TICK if any(run.active for run in found) else run_view.IDLE
-st.fragment(run_view.view, run_every=tick)(by_id[state.run], found, seen, runs.RUNS)
+st.fragment(run_view.view, run_every=tick)(by_id[state.run], found, seen, paths.RUNS)
 
 st.subheader("All runs")
 runs_table.table(found)
 runs_table.housekeeping(by_id[state.run])
-runs_table.upload(runs.RUNS)
+runs_table.upload(paths.RUNS)

@@ -69,7 +69,7 @@ def pace() -> float:
     """How many times as long as the computer of the leaderboard this one takes to read a digit, and 1 if it is faster:
     limits of time hold for that computer."""
     from atelier import load
-    from atelier.evaluation.speed import latency
+    from atelier.bench.speed import latency
     from atelier.studies import results
 
     there = results.shipped("leaderboard").table.set_index("network").latency_p50_ms["cnn"]

@@ -99,7 +99,7 @@ def test_what_a_network_does_not_have_is_refused_with_a_sentence():
 def test_all_networks_together_need_little_memory_and_time(pace):
     code = (
         "import atelier, pathlib\n"
-        "from atelier.evaluation.speed import latency\n"
+        "from atelier.bench.speed import latency\n"
         "print(sum(latency(atelier.load(name, 'cpu')) for name in atelier.MODELS))\n"
         "status = pathlib.Path('/proc/self/status')\n"
         "print(status.read_text() if status.exists() else '')"

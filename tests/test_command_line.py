@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import atelier
 from atelier.__main__ import main
 from atelier.data import mnist
-from atelier.training.runs import Run
+from atelier.runs.folder import Run
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--device", "cpu", "--precision", "32-true"]

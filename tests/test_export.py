@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import nms
 
 import atelier
-from atelier import checkpoint, export, zoo
+from atelier import checkpoint, export, paths, zoo
 from atelier.__main__ import main
 from atelier.data import mnist, scenes
 from atelier.export import ExportError
@@ -118,7 +118,7 @@ def test_safetensors_need_no_backbone(tmp_path, monkeypatch):
     digits = mnist.load("test")[0][:5]
     expected = atelier.load("alexnet", "cpu").predict_proba(digits)
     export.export("alexnet", "safetensors", tmp_path / "alexnet.safetensors")
-    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path / "nowhere")
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "nowhere")
     alone = atelier.load(tmp_path / "alexnet.safetensors", "cpu")
     assert np.allclose(alone.predict_proba(digits), expected, atol=1e-6)
     assert {tensor.dtype for tensor in alone.network.parameters()} == {torch.float32}

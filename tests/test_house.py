@@ -25,7 +25,7 @@ def test_networks_know_nothing_of_the_pages(file):
     assert not imports(file) & {"streamlit", "streamlit_drawable_canvas", "pages"}
 
 
-@pytest.mark.parametrize("file", [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))], ids=lambda file: file.name)
 def test_pages_do_not_import_pytorch(file):
     assert not imports(file) & {"torch", "torchvision", "lightning_fabric"}
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atelier.training.recipe import Augmentation
+from atelier.recipe import Augmentation
 
 
 def augment(digits: Tensor, amount: Augmentation) -> Tensor:

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from atelier.data import mnist
 from atelier.data.drawing import normalise
-from atelier.training.recipe import MOST_DIGITS
+from atelier.recipe import MOST_DIGITS
 
 SHORT_SIDE = 112  # pixels: every scene is this high or this wide
 ASPECTS = (1.0, 1.5, 2.0, 3.0, 4.0)  # width to height

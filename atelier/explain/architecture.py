@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from atelier.classifier import Classifier
-from atelier.explain.apart import watched_copy
+from atelier.explain.hooks import watched_copy
 
 WARM_UP, REPEATS = 1, 9  # passes
 PLAIN = (nn.Sequential, nn.ModuleList)  # containers that only hold layers together

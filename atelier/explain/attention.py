@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from atelier.classifier import Classifier
-from atelier.explain.apart import as_input, watched_copy
+from atelier.explain.hooks import as_input, watched_copy
 from atelier.models.vit import IMAGE_SIZE, Block, ViT
 
 Fusion = Literal["mean", "max", "min"]

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from atelier.classifier import Classifier
 from atelier.explain import attention, gradcam
-from atelier.explain.apart import as_input
+from atelier.explain.hooks import as_input
 from atelier.models.faster_rcnn import ENLARGED, FasterRCNN
 from atelier.models.vit import ViT
 

@@ -24,8 +24,8 @@ from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivat
 from torch import Tensor
 
 from atelier.classifier import Classifier
-from atelier.explain.apart import as_input, watched_copy
-from atelier.explain.features import SIDE, Layer, layers
+from atelier.explain.convolutions import SIDE, Layer, layers
+from atelier.explain.hooks import as_input, watched_copy
 from atelier.models.vit import ViT
 
 __all__ = [

@@ -25,10 +25,11 @@ from platformdirs import user_cache_path
 
 from atelier.classifier import Classifier
 from atelier.data import mnist
-from atelier.explain.apart import watched_copy
+from atelier.explain.hooks import watched_copy
 from atelier.models.faster_rcnn import FasterRCNN
+from atelier.paths import CHECKPOINTS
 from atelier.training.tasks import fingerprint, inference_batch
-from atelier.zoo import CHECKPOINTS, MODELS
+from atelier.zoo import MODELS
 
 SHIPPED = CHECKPOINTS / "neighbours"
 DAMAGED = (ValueError, KeyError, EOFError, BadZipFile, zlib.error)  # what reading a damaged file raises

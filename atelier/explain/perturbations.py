@@ -17,7 +17,7 @@ import torch
 from scipy import ndimage
 
 from atelier.classifier import Classifier
-from atelier.explain.apart import as_input
+from atelier.explain.hooks import as_input
 
 PARTS = 8  # of the stretch that is searched more finely
 BATCH = 48  # digits read at once: a search that succeeds early ends early; all directions of six amounts, or more

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from atelier import checkpoint
 from atelier.checkpoint import CheckpointError
-from atelier.zoo import CHECKPOINTS
+from atelier.paths import CHECKPOINTS
 
 BACKBONES = CHECKPOINTS / "backbones"
 PATIENCE = 30.0  # seconds without a byte until a download is given up

@@ -8,8 +8,8 @@ import pandas as pd
 from atelier.data import mnist
 from atelier.evaluation import failures
 from atelier.evaluation.significance import compare
+from atelier.figures.sweeps import percent
 from atelier.studies import STUDIES, transfer
-from atelier.studies.chart import percent
 from atelier.studies.results import Result
 from atelier.zoo import MODELS
 

@@ -25,14 +25,15 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
+from atelier import paths
 from atelier.data import mnist
+from atelier.runs import jobs
+from atelier.runs.folder import LOG, UNFINISHED, Run, RunError
+from atelier.runs.queue import draw_ticket
+from atelier.runs.worker import obey
 from atelier.studies import STUDIES
 from atelier.studies.results import command, fingerprints, local_runs, read_predictions, studies_in
 from atelier.studies.study import SKIPPED, Point, Row, Value
-from atelier.training import jobs, runs
-from atelier.training.queue import draw_ticket
-from atelier.training.runs import LOG, UNFINISHED, Run, RunError
-from atelier.training.worker import obey
 from atelier.zoo import MODELS
 
 POINTS = "points.jsonl"
@@ -86,7 +87,7 @@ def circumstances_on(device: str) -> dict[str, Any]:
     Raises:
         ValueError: if this machine does not have the device.
     """
-    from atelier.training.train import circumstances  # imports PyTorch
+    from atelier.runs.recorder import circumstances  # imports PyTorch
 
     return circumstances(MODELS["cnn"].presets["full"], device)
 
@@ -102,7 +103,7 @@ def chosen_points(name: str, quick: bool, networks: Sequence[str]) -> list[Point
     for run in own:
         if name != "leaderboard":
             raise RunError(f"There is no network {run!r}; the networks are {', '.join(MODELS)}.")
-        if not Run.open(runs.RUNS, run).path("best.safetensors").is_file():
+        if not Run.open(paths.RUNS, run).path("best.safetensors").is_file():
             raise RunError(f"Run {run} has no weights to measure.")
     points = [point for point in points if point["network"] in networks] + [{"network": run} for run in own]
     if not points:
@@ -148,13 +149,13 @@ def reopen(id: str, folder: Path, names: Sequence[str] = (), is_queued: bool = F
 def start(name: str, quick: bool = False, device: str = "auto", networks: Sequence[str] = ()) -> Run:
     """Conduct a study in the background, see `new_config`. If somebody already does, that run is theirs and yours."""
     config = new_config(name, quick, device, networks)
-    studies = studies_in(runs.RUNS)
+    studies = studies_in(paths.RUNS)
     studies.mkdir(parents=True, exist_ok=True)
     with FileLock(studies / "lock"):  # of two people who start it at once, one does
-        for run in local_runs(name, runs.RUNS):
+        for run in local_runs(name, paths.RUNS):
             if run.read("config.json") == config and run.status()[0] in ("queued", "running"):
                 return run
-        run = prepare(config, runs.RUNS)
+        run = prepare(config, paths.RUNS)
         _launch(run)
     return run
 

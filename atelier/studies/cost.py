@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
-from atelier import plotting
+from atelier.figures import plotting
 from atelier.studies.study import Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
@@ -52,7 +52,7 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     import statistics
 
     import atelier
-    from atelier.evaluation.speed import answer_times
+    from atelier.bench.speed import answer_times
     from atelier.explain.architecture import layers
 
     classifier = atelier.load(str(point["network"]), device)
@@ -91,10 +91,10 @@ def training_multiply_adds(card: dict[str, Any], device: str) -> int:
     from lightning_fabric import Fabric
     from torch.utils.flop_counter import FlopCounterMode
 
+    from atelier.bench.estimate import count_operations
     from atelier.data import mnist
-    from atelier.evaluation.estimate import count_operations
+    from atelier.runs.folder import read_recipe
     from atelier.training.loop import Session, epoch_batches, take_step
-    from atelier.training.runs import read_recipe
     from atelier.training.tasks import task_of
 
     recipe = read_recipe(card)

@@ -18,11 +18,10 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
-from atelier import plotting
 from atelier.data import mnist
-from atelier.studies import chart
+from atelier.figures import plotting, sweeps
+from atelier.recipe import Recipe
 from atelier.studies.study import Findings, Point, Row, Study
-from atelier.training.recipe import Recipe
 from atelier.zoo import MODELS
 
 
@@ -110,12 +109,12 @@ def the_crossing(means: pd.DataFrame) -> tuple[int | None, str]:
     if len(means) == 1:
         size, read = means.index[0], means.iloc[0]
         return None, (
-            f"With {size:,} digits, the only size measured with both, the ViT reads {chart.percent(read.vit)} and the "
-            f"CNN {chart.percent(read.cnn)}."
+            f"With {size:,} digits, the only size measured with both, the ViT reads {sweeps.percent(read.vit)} and the "
+            f"CNN {sweeps.percent(read.cnn)}."
         )
     few, many = means.index[[0, -1]]
     numbers = "the ViT reads " + ", and ".join(
-        f"{chart.percent(means.vit[size])} against {chart.percent(means.cnn[size])} with {size:,} digits"
+        f"{sweeps.percent(means.vit[size])} against {sweeps.percent(means.cnn[size])} with {size:,} digits"
         for size in (few, many)
     )
     behind = means.index[means.vit < means.cnn]
@@ -137,12 +136,12 @@ def the_ends(means: pd.DataFrame) -> str:
     best, worst = (MODELS[name].title for name in (few.idxmax(), few.idxmin()))
     if best == worst:
         return (
-            f"The {best} reads {chart.percent(few.max())} with {few.name:,} digits, and {chart.percent(many.max())} "
+            f"The {best} reads {sweeps.percent(few.max())} with {few.name:,} digits, and {sweeps.percent(many.max())} "
             f"with {many.name:,}"
         )
     return (
-        f"With {few.name:,} digits the {best} reads most, {chart.percent(few.max())}, and the {worst} least, "
-        f"{chart.percent(few.min())}; with {many.name:,} digits, {100 * (many.max() - many.min()):.1f} percentage "
+        f"With {few.name:,} digits the {best} reads most, {sweeps.percent(few.max())}, and the {worst} least, "
+        f"{sweeps.percent(few.min())}; with {many.name:,} digits, {100 * (many.max() - many.min()):.1f} percentage "
         "points lie between the best and the worst"
     )
 
@@ -169,7 +168,7 @@ def between(values: Iterable[float], form: str) -> str:
 
 def figure(table: pd.DataFrame) -> Figure:
     by_size = table.groupby(["network", "size"]).accuracy.agg(["mean", "min", "max", "count"])
-    lines = [line(network, by_size.loc[network]) for network in chart.networks(table)]
+    lines = [line(network, by_size.loc[network]) for network in sweeps.networks(table)]
     sizes = sorted(set(table["size"]))
     return plotting.figure(
         lines,
@@ -177,19 +176,19 @@ def figure(table: pd.DataFrame) -> Figure:
         "Higher is better · bars: from worst to best seed",
         xaxis=plotting.axis("training digits")
         | {"type": "log", "tickvals": sizes, "ticktext": [f"{size:,}" for size in sizes]},
-        yaxis=chart.accuracy_axis(),
+        yaxis=sweeps.accuracy_axis(),
         showlegend=True,
-        legend=chart.LEGEND,
+        legend=sweeps.LEGEND,
     )
 
 
 def line(network: str, by_size: pd.DataFrame) -> Scatter:
     """A network's curve; `by_size` has mean, min, max and count of its accuracies at each size."""
-    spec, heights = MODELS[network], chart.misread(by_size["mean"])
+    spec, heights = MODELS[network], sweeps.misread(by_size["mean"])
     return Scatter(
         x=by_size.index,
         y=heights,
-        error_y=chart.spread(by_size),
+        error_y=sweeps.spread(by_size),
         name=spec.title,
         mode="lines+markers",
         line={"color": spec.colour, "width": 3},

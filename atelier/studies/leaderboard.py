@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
-from atelier import plotting
+from atelier.figures import plotting
 from atelier.studies.study import Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
@@ -47,12 +47,12 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     import numpy as np
 
     import atelier
+    from atelier.bench.speed import answer_times, peak_memory, read_many
     from atelier.classifier import find_checkpoint
     from atelier.data import mnist
     from atelier.evaluation.calibration import calibration_error
     from atelier.evaluation.metrics import classification_metrics
     from atelier.evaluation.significance import wilson
-    from atelier.evaluation.speed import answer_times, peak_memory, read_many
     from atelier.explain.architecture import layers
     from atelier.studies import trial
 

@@ -21,9 +21,9 @@ from plotly.graph_objects import Figure, Scatter
 from atelier.data import mnist, scenes
 from atelier.data.scenes import Scene
 from atelier.evaluation.significance import wilson
-from atelier.studies import chart
+from atelier.figures import sweeps
+from atelier.recipe import MOST_DIGITS
 from atelier.studies.study import Findings, Point, Row, Study
-from atelier.training.recipe import MOST_DIGITS
 from atelier.zoo import MODELS
 
 NETWORKS = {"cnn": "CNN on pieces", "faster_rcnn": "Faster R-CNN"}
@@ -151,9 +151,9 @@ def the_price(read: pd.Series) -> str:
     digits = "one digit" if read.digits == 1 else f"{read.digits} digits"
     longer = read.milliseconds_detector / read.milliseconds_cnn
     return (
-        f"With {digits}, Faster R-CNN reads {chart.percent(read.reading_accuracy_detector)} right in "
+        f"With {digits}, Faster R-CNN reads {sweeps.percent(read.reading_accuracy_detector)} right in "
         f"{read.milliseconds_detector:.1f} ms, and the CNN on connected pieces "
-        f"{chart.percent(read.reading_accuracy_cnn)} in {read.milliseconds_cnn:.1f} ms: the detector takes "
+        f"{sweeps.percent(read.reading_accuracy_cnn)} in {read.milliseconds_cnn:.1f} ms: the detector takes "
         f"{longer:.1f} times as long."
     )
 
@@ -167,8 +167,8 @@ def the_start(both: pd.DataFrame) -> tuple[int | None, str]:
     paying = [of for of in kinds if pays(of[2])]
     name, answer, read = [*paying, kinds[-1]][0]
     numbers = (
-        f"it reads {chart.percent(read.right_detector / read.scenes_detector)} of the numbers right, the CNN on pieces "
-        f"{chart.percent(read.right_cnn / read.scenes_cnn)}"
+        f"it reads {sweeps.percent(read.right_detector / read.scenes_detector)} of the numbers right, the CNN on "
+        f"pieces {sweeps.percent(read.right_cnn / read.scenes_cnn)}"
     )
     if paying:
         return answer, f"A detector starts to pay with {name}: {numbers}."
@@ -191,10 +191,10 @@ def kind(overlap: float) -> str:
 
 def figure(table: pd.DataFrame) -> Figure:
     titles = ["<b>Apart</b>", "<b>Closer and closer</b>, 2 digits or more", "<b>Milliseconds for one number</b>"]
-    figure = chart.panels(
+    figure = sweeps.panels(
         titles, 1, "When does a detector pay?", "Higher: more read right · lowest panel: slower", HEIGHT
     )
-    for network in chart.networks(table):
+    for network in sweeps.networks(table):
         rows = table[table.network == network]
         apart = rows[rows.overlap < 0].sort_values("digits")
         closer = (

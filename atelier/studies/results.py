@@ -19,11 +19,12 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from atelier import paths
+from atelier.paths import CHECKPOINTS
+from atelier.runs.folder import Run, RunError
 from atelier.studies import STUDIES
 from atelier.studies.study import SKIPPED, Study
-from atelier.training import runs
-from atelier.training.runs import Run, RunError
-from atelier.zoo import CHECKPOINTS, MODELS
+from atelier.zoo import MODELS
 
 SHIPPED = CHECKPOINTS / "studies"
 SOURCES = {"shipped": "Shipped", "local": "Measured on this computer"}  # of results, and what the pages call them
@@ -66,7 +67,7 @@ def local(name: str) -> Result:
         ResultError: if there are none, or they are damaged.
     """
     found, problem = [], ResultError(f"“{_title(name)}” has not been measured on this machine yet.")
-    for run in local_runs(name, runs.RUNS):
+    for run in local_runs(name, paths.RUNS):
         if run.path(f"{name}.json").is_file():  # which is written last
             try:
                 found.append(read(run.folder, name))
@@ -90,7 +91,7 @@ def merged(found: list[Result]) -> Result:
     newest = found[0].header
     alike = [one for one in found if all(one.header.get(key) == newest.get(key) for key in ALIKE)]
     table = pd.concat([one.table for one in alike]).drop_duplicates("network")
-    stays = {*MODELS, *found[0].table.network, *(run.id for run in Run.all(runs.RUNS))}
+    stays = {*MODELS, *found[0].table.network, *(run.id for run in Run.all(paths.RUNS))}
     table = table[table.network.isin(stays)].reset_index(drop=True)
     predictions, weights = {}, {}
     for one in reversed(alike):
@@ -202,7 +203,7 @@ def fingerprints(study: str, networks: list[str]) -> dict[str, str]:
 def _weights(network: str, backbone: bool) -> Path:
     """What a study measures; where it trains networks of its own, what these build on, which not every network has."""
     if network not in MODELS:
-        return runs.RUNS / network / "best.safetensors"
+        return paths.RUNS / network / "best.safetensors"
     return MODELS[network].backbone if backbone else MODELS[network].checkpoint
 
 

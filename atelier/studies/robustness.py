@@ -14,7 +14,7 @@ import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
 from atelier.data import hands, mnist
-from atelier.studies import chart
+from atelier.figures import sweeps
 from atelier.studies.study import Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
@@ -70,7 +70,7 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
 def digits(corruption: str, amount: float, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Changed test digits `uint8[count, 28, 28]` and their labels `int64[count]`. Each test digit is always changed in
     the same way."""
-    from atelier.evaluation import robustness
+    from atelier.evaluation import corruptions
     from atelier.studies import trial
 
     if corruption == PEN:
@@ -79,7 +79,7 @@ def digits(corruption: str, amount: float, count: int) -> tuple[np.ndarray, np.n
     numbers = trial.stratified(labels, count)
     if corruption == UNCHANGED:
         return images[numbers], labels[numbers]
-    changed = [robustness.corrupt(images[number], corruption, amount, seed=number) for number in numbers]
+    changed = [corruptions.corrupt(images[number], corruption, amount, seed=number) for number in numbers]
     return np.stack(changed), labels[numbers]
 
 
@@ -89,21 +89,21 @@ def digits(corruption: str, amount: float, count: int) -> tuple[np.ndarray, np.n
 def findings(table: pd.DataFrame) -> Findings:
     changed = table[table.corruption.isin(CORRUPTIONS)]
     by_network = changed.pivot_table(index=["corruption", "severity"], columns="network", values="accuracy")
-    complete = by_network.reindex(columns=chart.networks(table)).dropna()
+    complete = by_network.reindex(columns=sweeps.networks(table)).dropna()
     if complete.empty:
         return Findings(None, ("No change has been shown to all of these networks.", f"{the_pen(table)}."))
     means = complete.mean()
     best, worst = means.idxmax(), means.idxmin()
-    reads = f"reads {chart.percent(means[best])} of the changed digits right"
+    reads = f"reads {sweeps.percent(means[best])} of the changed digits right"
     if len(means) > 1:
         copes = f"The {MODELS[best].title} copes best: it {reads}"
-        copes += f", the {MODELS[worst].title}, the worst, {chart.percent(means[worst])}" if best != worst else ""
+        copes += f", the {MODELS[worst].title}, the worst, {sweeps.percent(means[worst])}" if best != worst else ""
     else:
         copes = f"The {MODELS[best].title}, alone here, {reads}"
     harm = complete.groupby("corruption").mean().mean(axis=1).sort_values()
-    harms = f"most harm does “{harm.index[0]}” ({chart.percent(harm.iloc[0])} read right on average)"
+    harms = f"most harm does “{harm.index[0]}” ({sweeps.percent(harm.iloc[0])} read right on average)"
     if len(harm) > 1:
-        harms += f", least “{harm.index[-1]}” ({chart.percent(harm.iloc[-1])})"
+        harms += f", least “{harm.index[-1]}” ({sweeps.percent(harm.iloc[-1])})"
     right = list(MODELS).index(best) if len(means) > 1 else None
     return Findings(right, (f"{copes}.", f"{the_pen(table)}; {harms}."))
 
@@ -112,27 +112,27 @@ def the_pen(table: pd.DataFrame) -> str:
     read = table[table.corruption == PEN].accuracy
     if read.empty:
         return "Nobody has read the pen strokes yet"
-    least, most = chart.percent(read.min()), chart.percent(read.max())
+    least, most = sweeps.percent(read.min()), sweeps.percent(read.max())
     return f"Of the digits written with a pen, {least if least == most else f'{least} to {most}'} are read right"
 
 
 def figure(table: pd.DataFrame) -> Figure:
     shown = [corruption for corruption in CORRUPTIONS if corruption in set(table.corruption)]
     titles = [f"<b>{corruption}</b>" for corruption in [*shown, PEN]]
-    figure = chart.panels(
+    figure = sweeps.panels(
         titles, COLUMNS, "Which change makes it fail?", "0: unchanged · 5: strongest · higher is better", HEIGHT
     )
-    for network in chart.networks(table):
+    for network in sweeps.networks(table):
         rows = table[table.network == network]
         for number, corruption in enumerate(shown):
             at = rows[rows.corruption.isin([UNCHANGED, corruption])].sort_values("severity")
-            figure.add_trace(line(network, at), *chart.cell(number, COLUMNS))
-        figure.add_trace(dot(network, rows[rows.corruption == PEN]), *chart.cell(len(shown), COLUMNS))
+            figure.add_trace(line(network, at), *sweeps.cell(number, COLUMNS))
+        figure.add_trace(dot(network, rows[rows.corruption == PEN]), *sweeps.cell(len(shown), COLUMNS))
     figure.update_yaxes(range=[0, 1.03], tickformat="~%", tickvals=[0, 0.5, 1], showticklabels=False)
     figure.update_yaxes(showticklabels=True, col=1)
     figure.update_xaxes(range=[-0.4, 5.4], tickvals=list(range(6)))
     names = {"tickvals": list(range(len(MODELS))), "ticktext": [""] * len(MODELS), "range": [-0.6, len(MODELS) - 0.4]}
-    row, column = chart.cell(len(shown), COLUMNS)
+    row, column = sweeps.cell(len(shown), COLUMNS)
     return figure.update_xaxes(names, row=row, col=column)
 
 

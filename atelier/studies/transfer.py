@@ -22,9 +22,8 @@ from itertools import product
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
-from atelier import plotting
 from atelier.data import mnist
-from atelier.studies import chart
+from atelier.figures import plotting, sweeps
 from atelier.studies.study import SKIPPED, Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
@@ -99,7 +98,7 @@ def the_freedom(measured: pd.DataFrame) -> tuple[int | None, str]:
     if means.empty:
         return None, "Nothing has been measured yet that can be compared."
     told = {
-        freedom: f"{chart.percent(mean.accuracy)} after {mean.seconds:,.0f} s" for freedom, mean in means.iterrows()
+        freedom: f"{sweeps.percent(mean.accuracy)} after {mean.seconds:,.0f} s" for freedom, mean in means.iterrows()
     }
     enough = fastest(means)
     sentence = f"The fastest way to within half a point of the best is “{enough}”, {told.pop(enough)} on average"
@@ -157,9 +156,9 @@ def figure(table: pd.DataFrame) -> Figure:
         "What is the best use of time?",
         "Up: more right · left: sooner · ● frozen ■ block ◆ free",
         xaxis=plotting.axis("seconds of training") | {"type": "log", "tickvals": SECONDS, "tickformat": "~g"},
-        yaxis=chart.accuracy_axis(),
+        yaxis=sweeps.accuracy_axis(),
         showlegend=True,
-        legend=chart.LEGEND,
+        legend=sweeps.LEGEND,
     )
 
 
@@ -170,8 +169,8 @@ def line(network: str, backbone: str, trials: pd.DataFrame) -> Scatter:
     spec = MODELS[network]
     return Scatter(
         x=trials.groupby("freedom").seconds.mean()[freedoms],
-        y=chart.misread(accuracies["mean"]),
-        error_y=chart.spread(accuracies),
+        y=sweeps.misread(accuracies["mean"]),
+        error_y=sweeps.spread(accuracies),
         name=f"{spec.title}, {BACKBONES[backbone]}",
         mode="lines+markers",
         line={"color": spec.colour, "width": 3, "dash": DASHES[backbone]},

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from atelier.classifier import Classifier
 from atelier.data import mnist
-from atelier.training.devices import pick_device, pick_precision
+from atelier.devices import pick_device, pick_precision
+from atelier.recipe import Recipe
 from atelier.training.loop import Session, epoch_batches, take_step
-from atelier.training.recipe import Recipe
 from atelier.training.tasks import Classification, Digits, FineTuning, task_of
 from atelier.zoo import MODELS
 

@@ -23,8 +23,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from atelier.recipe import Recipe, RecipeError
 from atelier.training.events import Counts, Event, Preparation
-from atelier.training.recipe import Recipe, RecipeError
 from atelier.training.tasks import Digits, loss_and_accuracy, task_of
 
 EVENTS_PER_EPOCH = 20

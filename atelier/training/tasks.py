@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from atelier.data import scenes
 from atelier.data.augment import augment
 from atelier.models.faster_rcnn import FasterRCNN
-from atelier.models.transfer import Transfer
-from atelier.training.features import FeatureCache, content_key
+from atelier.models.finetuned import Transfer
+from atelier.training.feature_cache import FeatureCache, content_key
 
 if TYPE_CHECKING:
     from atelier.training.loop import Session

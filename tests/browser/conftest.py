@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from server import ROOT, serve
 
 from atelier import MODELS
-from atelier.evaluation.estimate import SPEEDS, save_throughput
+from atelier.bench.estimate import SPEEDS, save_throughput
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 from plotly.graph_objects import Figure, Heatmap, Image, Scatter
 
-from pages.live import live_figure
+from pages.ui.live import live_figure
 
 state = st.session_state
 state.setdefault("updates", 0)

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import streamlit as st
 
 from atelier import MODELS
-from pages import shared
+from pages.ui import shared
 
 SECONDS = 8
 

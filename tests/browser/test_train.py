@@ -11,8 +11,8 @@ from person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_un
 from playwright.sync_api import Browser, Page, expect
 
 from atelier import MODELS
-from atelier.training import jobs
-from atelier.training.runs import Run
+from atelier.runs import jobs
+from atelier.runs.folder import Run
 
 
 @pytest.fixture

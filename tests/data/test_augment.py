@@ -5,7 +5,7 @@ import torch
 
 from atelier.data import mnist
 from atelier.data.augment import augment, spread, vary_stroke
-from atelier.training.recipe import Augmentation
+from atelier.recipe import Augmentation
 
 STILL = Augmentation(**{limit.name: 0.0 for limit in fields(Augmentation)})
 

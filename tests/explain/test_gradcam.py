@@ -14,8 +14,8 @@ from atelier import MODELS
 from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.explain import gradcam
-from atelier.explain.apart import as_input, watched_copy
-from atelier.explain.features import Layer, Step
+from atelier.explain.convolutions import Layer, Step
+from atelier.explain.hooks import as_input, watched_copy
 
 load = functools.cache(lambda name: atelier.load(name, "cpu"))
 DIGIT = mnist.load("test")[0][247]  # a 4

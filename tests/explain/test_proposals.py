@@ -9,7 +9,8 @@ import atelier
 from atelier import MODELS
 from atelier.classifier import Classifier
 from atelier.data import mnist, scenes
-from atelier.explain import detector_figures, detector_strip, proposals
+from atelier.explain import proposals
+from atelier.figures import boxes, strip
 from atelier.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
 
 ALIKE = np.testing.assert_array_equal
@@ -128,13 +129,13 @@ def test_a_run_of_other_sizes_and_without_any_training_is_walked_and_drawn_too(s
     assert walk.anchors.shape == (28, 84, 8, 4)
     assert len(walk.proposals) > 0
     decision = proposals.decide(walk)
-    for draw in (detector_figures.anchors, detector_figures.anchor_scores):
+    for draw in (boxes.anchors, boxes.anchor_scores):
         draw(walk, 0, 83)
-    for draw in (detector_figures.crops, detector_figures.classes, detector_figures.refined):
+    for draw in (boxes.crops, boxes.classes, boxes.refined):
         draw(walk, 0)
-    detector_figures.objectness_by_anchor(walk)
-    detector_strip.strip(walk, decision, 0, 0, ["step"] * 8, 0)
-    detector_figures.final(scene.picture, decision, scene.boxes)
+    boxes.objectness_by_anchor(walk)
+    strip.strip(walk, decision, 0, 0, ["step"] * 8, 0)
+    boxes.final(scene.picture, decision, scene.boxes)
 
 
 def test_a_digit_alone_is_read_as_the_network_answers_for_it(detector):

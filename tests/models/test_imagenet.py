@@ -17,13 +17,13 @@ from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.models import backbones
 from atelier.models.backbones import BackboneError
-from atelier.training import overview
+from atelier.recipe import Recipe
+from atelier.runs import overview
+from atelier.runs.folder import Run
+from atelier.runs.recorder import new_config, train
+from atelier.runs.worker import Asked, attended
 from atelier.training.events import Preparation
 from atelier.training.loop import weights
-from atelier.training.recipe import Recipe
-from atelier.training.runs import Run
-from atelier.training.train import new_config, train
-from atelier.training.worker import Asked, attended
 
 # Filters × (channels × height × width) + biases, by hand from the papers' tables.
 ALEXNET = 64 * 3 * 121 + 192 * 64 * 25 + 384 * 192 * 9 + 256 * 384 * 9 + 256 * 256 * 9 + 64 + 192 + 384 + 256 + 256

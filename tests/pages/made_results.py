@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atelier import MODELS
+from atelier import MODELS, paths
 from atelier.data import mnist
 from atelier.evaluation.significance import wilson
+from atelier.runs.folder import Run
 from atelier.studies import results
-from atelier.training import runs
-from atelier.training.runs import Run
 
 WRONG = {"cnn": 37, "faster_rcnn": 66, "vgg16": 60, "alexnet": 54, "vit": 47}  # of 10,000
 COSTS = {  # parameters, seconds of training, milliseconds for a digit
@@ -73,13 +72,13 @@ def look(page, view: str):
 def conducted(study: str, state: str = "done", **config) -> Run:
     """The folder of a study that was conducted here."""
     config = {"study": study, "model": study, "quick": True, "networks": [], "device": "cpu", "points": []} | config
-    run = Run.create(results.studies_in(runs.RUNS), config)
+    run = Run.create(results.studies_in(paths.RUNS), config)
     run.set_status(state)
     return run
 
 
 def own_run(name: str = "My CNN") -> Run:
-    run = Run.create(runs.RUNS, {"model": "cnn", "network": {}, "device_name": "2 CPU cores"})
+    run = Run.create(paths.RUNS, {"model": "cnn", "network": {}, "device_name": "2 CPU cores"})
     run.path("best.safetensors").write_bytes(b"weights")
     run.set_status("done")
     run.rename(name)

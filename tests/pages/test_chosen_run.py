@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from atelier import MODELS, checkpoint
+from atelier import MODELS, checkpoint, paths
 from atelier.data import drawing, hands
-from atelier.training import runs
+from atelier.runs.folder import Run
 from atelier.training.loop import weights
-from pages import shared
+from pages.ui import shared
 
 ROOT = Path(__file__).parent.parent.parent
 DRAWINGS = json.loads(hands.STROKES.read_text())
@@ -27,10 +27,10 @@ LAST_LAYER = {"vit": "head", "alexnet": "head.5", "faster_rcnn": "detector.roi_h
 @pytest.fixture
 def new_run(monkeypatch, tmp_path):
     """`new_run(model)`: a finished run of a network that takes each digit for the next one, a 7 for an 8."""
-    monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
 
     def make(model):
-        run = runs.Run.create(runs.RUNS, {"model": model})
+        run = Run.create(paths.RUNS, {"model": model})
         tensors, card = checkpoint.load(MODELS[model].checkpoint)
         for name in (f"{LAST_LAYER[model]}.weight", f"{LAST_LAYER[model]}.bias"):
             tensors[name] = tensors[name].clone()
@@ -104,7 +104,7 @@ def test_a_run_is_chosen_and_put_back_by_a_page(new_run):
     def page(first, second):
         import streamlit as st
 
-        from pages import shared
+        from pages.ui import shared
 
         shared.follow_link()
         st.button("First", on_click=shared.use_run, args=(first, "vit"))
@@ -199,7 +199,7 @@ def test_sessions_do_not_share_what_they_chose(draw, text, new_run):
 
 
 def test_the_wide_canvas_is_read_by_own_runs(draw, text, new_run):
-    untrained = runs.Run.create(runs.RUNS, {"model": "cnn"})
+    untrained = Run.create(paths.RUNS, {"model": "cnn"})
     card = {"model": "cnn", "config": {}}
     checkpoint.save(untrained.path("best.safetensors"), weights(MODELS["cnn"].build()), card)
     strokes = [[[40 + 0.5 * x, 20 + 0.5 * y] for x, y in stroke] for stroke in SEVEN["strokes"]]

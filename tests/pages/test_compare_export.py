@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import atelier
+from atelier import paths
+from atelier.runs.folder import Run, RunError
 from atelier.studies import results
-from atelier.training import runs
-from atelier.training.runs import Run, RunError
-from pages import compare_export
+from pages.views.compare import exports
 
 WRITES = """
 import pathlib, sys
@@ -26,13 +26,13 @@ DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 @pytest.fixture(autouse=True)
 def _nothing_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "SHIPPED", tmp_path / "shipped")
-    monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
-    compare_export.begun.clear()
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    exports.begun.clear()
 
 
 @pytest.fixture
 def command(monkeypatch):
-    return lambda script: monkeypatch.setattr(compare_export, "COMMAND", (sys.executable, "-c", script))
+    return lambda script: monkeypatch.setattr(exports, "COMMAND", (sys.executable, "-c", script))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_files_come_with_what_the_check_found(page, command):
 
 def test_a_run_of_ones_own_is_exported(page, command):
     command(WRITES)
-    run = Run.create(runs.RUNS, {"model": "cnn", "network": {}, "device_name": "2 CPU cores"})
+    run = Run.create(paths.RUNS, {"model": "cnn", "network": {}, "device_name": "2 CPU cores"})
     run.path("best.safetensors").write_bytes(b"weights")
     run.set_status("done")
     page.run().selectbox(key="compare_export").set_value(run.id).run()
@@ -117,21 +117,21 @@ def test_a_full_disk_is_said(page, command, monkeypatch):
     def full(**_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(compare_export, "TemporaryDirectory", full)
+    monkeypatch.setattr(exports, "TemporaryDirectory", full)
     finish(page)
     assert [error.value for error in page.error] == ["CNN as onnx: No space left on device"]
 
 
 def test_one_that_takes_too_long_is_given_up(command, monkeypatch):
     command("import time; time.sleep(60)")
-    monkeypatch.setattr(compare_export, "LONGEST", 0.2)
+    monkeypatch.setattr(exports, "LONGEST", 0.2)
     with pytest.raises(RunError, match="given up"):
-        compare_export.export("cnn", "onnx")
+        exports.export("cnn", "onnx")
 
 
 def test_files_go_with_the_last_who_holds_them(command):
     command(WRITES)
-    exported = compare_export.export("cnn", "onnx")
+    exported = exports.export("cnn", "onnx")
     folder = Path(exported.folder.name)
     assert folder.is_dir()
     del exported
@@ -139,7 +139,7 @@ def test_files_go_with_the_last_who_holds_them(command):
 
 
 def test_the_commands_own_file_answers_as_the_network():
-    exported = compare_export.export("cnn", "safetensors")
+    exported = exports.export("cnn", "safetensors")
     (file,) = exported.files
     assert exported.told.startswith("cnn.safetensors (1.0 MB): probabilities of 256 digits equal to")
     digits = atelier.data.mnist.load("test")[0][:5]

@@ -7,18 +7,18 @@ import pytest
 from made_results import conducted, leaderboard, look, own_run, written
 from plotly.graph_objects import Figure
 
-from atelier import MODELS, compare_figures
+from atelier import MODELS, paths
 from atelier.data import mnist
 from atelier.evaluation import failures
+from atelier.figures import comparison
 from atelier.studies import results
-from atelier.training import runs
-from pages import compare_failures
+from pages.views.compare import failed_digits
 
 
 @pytest.fixture
 def page(app, monkeypatch, tmp_path):
     monkeypatch.setattr(results, "SHIPPED", tmp_path / "shipped")
-    monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     return app.switch_page("pages/compare.py")
 
 
@@ -47,8 +47,8 @@ def test_the_counts_of_all_cells_can_be_downloaded(fail):
 
 
 def test_a_click_names_the_cell_by_true_digit_and_guess(monkeypatch):
-    monkeypatch.setattr(compare_failures, "state", kept := type("State", (), {})())
-    compare_failures.cell_clicked("vit", {"x": 9, "y": 4, "curve": 0})
+    monkeypatch.setattr(failed_digits, "state", kept := type("State", (), {})())
+    failed_digits.cell_clicked("vit", {"x": 9, "y": 4, "curve": 0})
     assert kept.compare_cell == ("vit", 4, 9)
 
 
@@ -65,8 +65,8 @@ def test_the_digits_that_all_miss_are_there_and_those_that_some_miss(fail, said)
 
 def test_all_digits_of_a_choice_can_be_seen_page_by_page(fail, said, monkeypatch):
     sheets = []
-    monkeypatch.setattr(compare_figures, "digits", lambda *given: sheets.append(given) or Figure())
-    monkeypatch.setattr(compare_failures, "live_picture", lambda *_: None)
+    monkeypatch.setattr(comparison, "digits", lambda *given: sheets.append(given) or Figure())
+    monkeypatch.setattr(failed_digits, "live_picture", lambda *_: None)
 
     def shown() -> list[int]:
         return next(numbers.tolist() for *_, numbers, what in sheets[::-1] if what == "Read right by exactly 4 of 5")

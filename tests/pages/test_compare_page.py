@@ -11,13 +11,13 @@ import pytest
 from made_results import conducted, leaderboard, look, own_run, write, written
 from plotly.graph_objects import Figure
 
-from atelier import MODELS
+from atelier import MODELS, paths
 from atelier.data import mnist
 from atelier.evaluation import failures
 from atelier.studies import STUDIES, conduct, results
 from atelier.studies.study import Findings, Study
-from atelier.training import runs
-from pages import compare_board, measured
+from pages.ui import measured
+from pages.views.compare import board
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -50,7 +50,7 @@ def launched(monkeypatch, tmp_path):
     """Results and runs lie in folders of their own. No process is started; what would be is listed."""
     launched = []
     monkeypatch.setattr(results, "SHIPPED", tmp_path / "shipped")
-    monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(conduct, "_launch", launched.append)
     monkeypatch.setattr(conduct, "circumstances_on", lambda device: {"device": "cpu", "versions": {}})
     for name in [name for name in STUDIES if name != "leaderboard"]:
@@ -69,7 +69,7 @@ def page(app):
 
 
 def test_the_page_opens_without_pytorch():
-    views = "pages.compare_board, pages.compare_failures, pages.compare_studies"
+    views = "pages.views.compare.board, pages.views.compare.failed_digits, pages.views.compare.study_view"
     code = f"import sys, {views}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True).returncode == 0
 
@@ -156,7 +156,7 @@ def test_the_best_of_each_column_is_marked_and_speed_only_on_the_same_device():
         }
     )
     numbers = rows.select_dtypes("number")
-    marked = {column: [bool(css) for css in compare_board.marks(rows, column)] for column in numbers}
+    marked = {column: [bool(css) for css in board.marks(rows, column)] for column in numbers}
     assert marked == {
         "accuracy": [False, False, True],
         "parameters": [False, True, False],

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from atelier import MODELS, zoo
+from atelier import MODELS, paths
 from atelier.data import drawing, hands, mnist
 from atelier.models import backbones
 
@@ -141,7 +141,7 @@ def test_every_network_has_a_card_in_the_order_of_the_registry(draw):
 
 
 def test_a_missing_checkpoint_is_said_on_its_card(draw, text, monkeypatch, tmp_path):
-    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     draw.session_state["strokes"] = canvas()
     draw.run()
     assert not draw.exception
@@ -151,7 +151,7 @@ def test_a_missing_checkpoint_is_said_on_its_card(draw, text, monkeypatch, tmp_p
 
 def test_a_missing_backbone_is_said_and_noticed_when_it_is_back(draw, text, monkeypatch, tmp_path):
     shipped = MODELS["alexnet"].backbone
-    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(backbones, "BACKBONES", tmp_path / "backbones")
     (tmp_path / "alexnet.safetensors").write_bytes((shipped.parent.parent / "alexnet.safetensors").read_bytes())
     draw.session_state["strokes"] = canvas()

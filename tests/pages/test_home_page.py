@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from made_results import WRONG, leaderboard
 
-from atelier import MODELS, checkpoint, zoo
+from atelier import MODELS, checkpoint, paths
 from atelier.studies import STUDIES, results
 from atelier.studies.conclusions import CONCLUSIONS
 
@@ -26,7 +26,7 @@ def test_every_network_is_introduced_with_its_own_number(app, text):
 
 
 def test_a_missing_checkpoint_is_said(app, monkeypatch, tmp_path):
-    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     app.run()
     assert not app.exception
     assert "cnn.safetensors" in app.warning[0].value

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from atelier import MODELS
 from atelier.data import mnist
 from atelier.explain import neighbours, perturbations
-from pages import looking
+from pages.ui import looking
 
 SIX = mnist.load("test")[0][11]
 
@@ -18,11 +18,12 @@ def view():
     import streamlit as st
 
     from atelier import MODELS
-    from pages import inside_all, shared
+    from pages.ui import shared
+    from pages.views.inside import all_networks
 
     for name in MODELS if st.session_state["wait"] else ():
         shared.load(name).result()
-    inside_all.show(st.session_state["digit"])
+    all_networks.show(st.session_state["digit"])
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_a_run_of_other_sizes_is_shown_too(inside, monkeypatch):
     from concurrent.futures import Future
 
     from atelier.classifier import Classifier
-    from pages import shared
+    from pages.ui import shared
 
     other, load, spec = Future(), shared.load, MODELS["vit"]
     sizes = {"depth": 2, "heads": 3, "dim": 24, "patch_size": 7}
@@ -150,7 +151,7 @@ def test_a_blank_picture_is_no_problem(inside):
 
 
 def test_before_any_network_is_loaded_it_says_so(monkeypatch):
-    monkeypatch.setattr("pages.shared._loading", {})
+    monkeypatch.setattr("pages.ui.shared._loading", {})
     app = AppTest.from_function(view, default_timeout=60)
     app.session_state["digit"], app.session_state["wait"] = SIX, False
     app.run()

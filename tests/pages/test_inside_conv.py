@@ -16,23 +16,25 @@ CLICKS = {}  # what is clicked in the next one, by the figure's key: AppTest can
 def view():
     import streamlit as st
 
-    from pages import inside_conv, inside_conv_why, shared
+    from pages.ui import shared
+    from pages.views.inside import conv, conv_why
 
-    for name in inside_conv_why.COMPARED:
+    for name in conv_why.COMPARED:
         shared.load(name).result()
-    inside_conv.show(st.session_state["digit"])
+    conv.show(st.session_state["digit"])
 
 
 @pytest.fixture
 def page(monkeypatch):
-    from pages import inside_conv, live
+    from pages.ui import live
+    from pages.views.inside import conv
 
     def keep(figure, key, height, alt, on_click=None, narrowest=0):
         SHOWN[key] = figure
         if key in CLICKS:
             on_click(CLICKS.pop(key))
 
-    for module in (inside_conv, live):
+    for module in (conv, live):
         monkeypatch.setattr(module, "live_figure", keep)
     SHOWN.clear()
     CLICKS.clear()
@@ -130,7 +132,7 @@ def test_a_run_of_other_sizes_is_looked_into(page, monkeypatch):
 
     from atelier import MODELS
     from atelier.classifier import Classifier
-    from pages import shared
+    from pages.ui import shared
 
     small, load = Future(), shared.load
     small.set_result(Classifier(MODELS["cnn"], MODELS["cnn"].build({"channels": (1, 2, 3, 4), "hidden": 5}), {}))
@@ -157,7 +159,7 @@ def test_other_methods_show_for_and_against(page, method):
 
 def test_the_slowest_method_is_ready_before_it_is_asked_for(page, monkeypatch):
     from atelier.explain import gradcam
-    from pages import looking
+    from pages.ui import looking
 
     for found in looking._ahead:
         found.result(timeout=120)
@@ -179,7 +181,7 @@ def test_frozen_filters_that_nobody_taught_are_called_random(page, monkeypatch):
 
     from atelier import MODELS
     from atelier.classifier import Classifier
-    from pages import shared
+    from pages.ui import shared
 
     untaught, load = Future(), shared.load
     untaught.set_result(Classifier(MODELS["alexnet"], MODELS["alexnet"].build({"backbone": "none"}), {}))
@@ -190,7 +192,7 @@ def test_frozen_filters_that_nobody_taught_are_called_random(page, monkeypatch):
 
 
 def test_only_for_the_last_visitor_it_is_looked_ahead():
-    from pages import looking
+    from pages.ui import looking
 
     seen = []
     looking.look_ahead([lambda: seen.append("first")])

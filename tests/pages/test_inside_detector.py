@@ -15,14 +15,14 @@ import atelier
 from atelier.checkpoint import CheckpointError
 from atelier.data import mnist, scenes
 from atelier.models import faster_rcnn
-from pages import live, shared
+from pages.ui import live, shared
 
 
 def view():
     from atelier.data import mnist
-    from pages import inside_detector
+    from pages.views.inside import detector
 
-    inside_detector.show(mnist.load("test")[0][0])
+    detector.show(mnist.load("test")[0][0])
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +30,12 @@ def inside_detector():
     """The module under test. Its canvas can be imported only where an app runs."""
     for name in ("cnn", "faster_rcnn"):
         shared.load(name).result(timeout=120)
-    AppTest.from_string("from pages import inside_detector", default_timeout=60).run()
-    return importlib.import_module("pages.inside_detector")
+    AppTest.from_string("from pages.views.inside import detector", default_timeout=60).run()
+    return importlib.import_module("pages.views.inside.detector")
 
 
 def detector_steps():
-    return importlib.import_module("pages.detector_steps")
+    return importlib.import_module("pages.views.inside.detector_steps")
 
 
 @pytest.fixture

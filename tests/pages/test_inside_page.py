@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import atelier
-from atelier import MODELS, checkpoint
+from atelier import MODELS, checkpoint, paths
 from atelier.data import mnist
 from atelier.models.cnn import CNN, CNNConfig
+from atelier.runs.folder import Run
 from atelier.studies import results
-from atelier.training import runs
-from pages import digit_choice, looking, shared
+from pages.ui import digit_choice, looking, shared
 
 IMAGES, LABELS = mnist.load("test")
 
@@ -76,9 +76,9 @@ def test_a_digit_that_no_network_recognises_is_said(inside, monkeypatch):
 
 
 def test_a_run_that_is_built_differently_is_looked_into_and_said(inside, text, monkeypatch, tmp_path):
-    monkeypatch.setattr(runs, "RUNS", tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
     torch.manual_seed(0)
-    network, run = CNN(CNNConfig(channels=(4, 4, 8, 8))), runs.Run.create(tmp_path, {"model": "cnn"})
+    network, run = CNN(CNNConfig(channels=(4, 4, 8, 8))), Run.create(tmp_path, {"model": "cnn"})
     card = {"model": "cnn", "config": {"channels": [4, 4, 8, 8], "hidden": 128}}
     checkpoint.save(run.path("best.safetensors"), network.state_dict(), card)
     run.set_status("done")

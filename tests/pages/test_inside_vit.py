@@ -11,14 +11,15 @@ from atelier import MODELS
 from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.models.vit import ViT, ViTConfig
-from pages import inside_vit, looking
+from pages.ui import looking
+from pages.views.inside import vit_view
 
 
 def page():
     from atelier.data import mnist
-    from pages import inside_vit
+    from pages.views.inside import vit_view
 
-    inside_vit.show(mnist.load("test")[0][0])  # a 7
+    vit_view.show(mnist.load("test")[0][0])  # a 7
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def drawn(monkeypatch):
         if on_click:
             st.button(key, key=f"click_{key}", on_click=lambda: on_click(figures.points[key]))
 
-    monkeypatch.setattr(inside_vit, "live_figure", live_figure)
+    monkeypatch.setattr(vit_view, "live_figure", live_figure)
     return figures
 
 
@@ -130,8 +131,8 @@ def test_rollouts_follow_their_controls(use, drawn, shipped):
 
 def test_distances_are_measured_when_asked_for(use, drawn, shipped, monkeypatch):
     use(shipped)
-    monkeypatch.setattr(inside_vit, "MEASURED", 4)
-    monkeypatch.setattr(inside_vit, "PART", 2)
+    monkeypatch.setattr(vit_view, "MEASURED", 4)
+    monkeypatch.setattr(vit_view, "PART", 2)
     app = look()
     assert "inside_distances" not in drawn
     next(button for button in app.button if button.label == "Measure").click()
@@ -149,7 +150,7 @@ def test_damaged_data_are_said_and_the_rest_stays(use, drawn, shipped, monkeypat
     def damaged(*_):
         raise mnist.DamagedDataError("A file is damaged.")
 
-    monkeypatch.setattr(inside_vit, "_part", damaged)
+    monkeypatch.setattr(vit_view, "_part", damaged)
     next(button for button in app.button if button.label == "Measure").click()
     assert "A file is damaged." in look(app).warning[0].value
 

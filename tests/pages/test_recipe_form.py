@@ -8,11 +8,11 @@ import streamlit as st
 import torch
 from train_page import SPEED, THROUGHPUT, button, fabricate, number, press, refusal, shown, without_processes
 
-from atelier import MODELS
+from atelier import MODELS, paths
 from atelier.models import backbones
-from atelier.training import jobs, overview, runs
-from atelier.training.runs import Run, read_recipe
-from pages import recipe_form
+from atelier.runs import jobs, overview
+from atelier.runs.folder import Run, read_recipe
+from pages.views.train import recipe_form
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def test_a_first_visit_says_what_to_do(page):
     assert not page.exception
     assert "press **Start**" in page.info[0].value
     assert not button(page, "Start").disabled
-    assert not runs.RUNS.exists()
+    assert not paths.RUNS.exists()
 
 
 @pytest.mark.parametrize("preset", ["demo", "full"])
@@ -46,7 +46,7 @@ def test_a_preset_fills_the_controls(page, model, preset):
     assert page.select_slider(key="recipe_train_size").value == recipe.train_size
     assert page.selectbox(key="recipe_optimizer").value == recipe.optimizer
     press(page, "Start")
-    (run,) = Run.all(runs.RUNS)
+    (run,) = Run.all(paths.RUNS)
     assert read_recipe(run.read("config.json")) == recipe
     assert overview.summarise(run).changes == preset.capitalize()
 
@@ -79,7 +79,7 @@ def test_what_is_changed_is_what_is_trained(page, machine):
     page.selectbox(key="recipe_schedule").set_value("cosine")
     page.toggle(key="vary").set_value(False).run()
     press(page, "Start")
-    (run,) = Run.all(runs.RUNS)
+    (run,) = Run.all(paths.RUNS)
     config = run.read("config.json")
     assert (config["network"]["depth"], config["network"]["patch_size"], config["network"]["heads"]) == (2, 7, 4)
     assert overview.summarise(run).changes == (
@@ -97,7 +97,7 @@ def test_several_networks_queue_and_keep_their_own_recipes(page, machine):
     assert number(page, "Epochs").value == 4
     number(page, "Epochs").set_value(3).run()
     press(page, "Start")
-    recipes = {run.read("config.json")["model"]: read_recipe(run.read("config.json")) for run in Run.all(runs.RUNS)}
+    recipes = {run.read("config.json")["model"]: read_recipe(run.read("config.json")) for run in Run.all(paths.RUNS)}
     assert recipes == {name: replace(MODELS[name].presets["demo"], epochs=3) for name in ("cnn", "vit")}
     assert [id.split("-")[2] for id in machine] == ["cnn", "vit"]
     assert "cnn" in page.session_state["run"]
@@ -110,7 +110,7 @@ def test_networks_whose_presets_vary_the_digits_differently_keep_their_own_augme
     assert "augmentation): each its own" in shown(page)
     assert not [toggle for toggle in page.toggle if toggle.key == "vary"]
     press(page, "Start")
-    recipes = {run.read("config.json")["model"]: read_recipe(run.read("config.json")) for run in Run.all(runs.RUNS)}
+    recipes = {run.read("config.json")["model"]: read_recipe(run.read("config.json")) for run in Run.all(paths.RUNS)}
     assert recipes == {name: MODELS[name].presets["demo"] for name in ("cnn", "faster_rcnn")}
     page.pills(key="train_networks").set_value(["cnn"]).run()
     assert page.toggle(key="vary").value
@@ -123,7 +123,7 @@ def test_weights_that_must_be_downloaded_are_left_to_the_run(page, machine, monk
     page.pills(key="train_networks").set_value(["alexnet"]).run()
     page.selectbox(key="size_backbone").set_value("imagenet").run()
     press(page, "Start")
-    (run,) = Run.all(runs.RUNS)
+    (run,) = Run.all(paths.RUNS)
     assert machine == [run.id]
     assert run.read("config.json")["network"]["backbone"] == "imagenet"
 
@@ -134,7 +134,7 @@ def test_a_run_that_was_started_by_a_script_that_was_ended_is_moved_to(page, mon
     page.run()
     button(page, "Start").click().run()
     page.run()
-    (run,) = Run.all(runs.RUNS)
+    (run,) = Run.all(paths.RUNS)
     assert page.session_state["run"] == run.id
     assert page.selectbox(key="run").value == run.id
 
@@ -144,10 +144,10 @@ def test_a_double_click_starts_one_run(page, monkeypatch):
     page.run()
     press(page, "Start")
     press(page, "Start")
-    assert len(Run.all(runs.RUNS)) == 1
+    assert len(Run.all(paths.RUNS)) == 1
     monkeypatch.setattr(recipe_form, "DOUBLE_CLICK", 0)
     press(page, "Start")
-    assert len(Run.all(runs.RUNS)) == 2
+    assert len(Run.all(paths.RUNS)) == 2
 
 
 def test_a_click_while_a_run_is_being_started_waits_for_that(page):
@@ -163,7 +163,7 @@ def test_a_click_while_a_run_is_being_started_waits_for_that(page):
     Timer(0.3, end).start()
     press(page, "Start")
     assert not starting.busy
-    assert [each.id for each in Run.all(runs.RUNS)] == [run.id]
+    assert [each.id for each in Run.all(paths.RUNS)] == [run.id]
     assert starting.started == []  # has been moved to
     assert page.session_state["run"] == run.id
 
@@ -210,7 +210,7 @@ def test_what_cannot_work_is_refused_with_the_reason_and_nothing_is_lost(page, m
     press(page, "Start")
     assert sentence in refusal(page)
     assert machine == []
-    assert Run.all(runs.RUNS) == []
+    assert Run.all(paths.RUNS) == []
     page.run()
     assert sentence in refusal(page)  # until something is changed
     assert number(page, "Seed").value == 77
@@ -225,7 +225,7 @@ def test_sizes_that_do_not_fit_are_refused_as_soon_as_they_are_chosen(page, mach
     number(page, "Heads").set_value(5).run()
     assert "5 heads cannot share 96 numbers" in refusal(page)
     press(page, "Start")
-    assert Run.all(runs.RUNS) == []
+    assert Run.all(paths.RUNS) == []
 
 
 def test_a_full_disk_is_said(page, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from train_page import button, fabricate, press, shown, watch, without_processes
 
 from atelier import MODELS
-from pages import run_view
+from pages.views.train import run_view
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from train_page import button, fabricate, number, press, refusal, shown, without_processes
 
-from atelier import MODELS, checkpoint
-from atelier.training import overview, runs
-from atelier.training.runs import Run, read_recipe
+from atelier import MODELS, checkpoint, paths
+from atelier.runs import overview
+from atelier.runs.folder import Run, read_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_duplicating_fills_the_form(page, machine):
     assert page.selectbox(key="train_device").value == "cpu"
     number(page, "Seed").set_value(10).run()
     press(page, "Start")
-    copy = next(other for other in Run.all(runs.RUNS) if other.id != run.id)
+    copy = next(other for other in Run.all(paths.RUNS) if other.id != run.id)
     expected = replace(read_recipe(config), seed=10)
     assert read_recipe(copy.read("config.json")) == expected
     assert copy.read("config.json")["network"]["depth"] == 3
@@ -110,7 +110,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(page):
     page.file_uploader[0].set_value(("best.safetensors", b"\x80\x04pickled", "application/octet-stream")).run()
     assert not page.exception
     assert "best.safetensors is not a safetensors file" in refusal(page)
-    assert Run.all(runs.RUNS) == []
+    assert Run.all(paths.RUNS) == []
     page.file_uploader[0].set_value([]).run()
     assert not page.error
 

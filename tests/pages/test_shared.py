@@ -3,10 +3,10 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from atelier import MODELS, zoo
+from atelier import MODELS, paths
 from atelier.checkpoint import CheckpointError
-from pages import cards, shared
-from pages.shared import Answer, agreement, camera_allowed
+from pages.ui import cards, shared
+from pages.ui.shared import Answer, agreement, camera_allowed
 
 
 def say(*digits):
@@ -56,7 +56,7 @@ def test_a_network_answers_as_soon_as_it_is_loaded(monkeypatch):
 
 def test_a_checkpoint_that_appears_later_is_loaded(monkeypatch, tmp_path):
     shipped = MODELS["cnn"].checkpoint
-    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     assert isinstance(shared.load("cnn").exception(timeout=60), CheckpointError)
     assert shared.load("cnn") is shared.load("cnn")  # is not tried again and again
     (tmp_path / "cnn.safetensors").write_bytes(shipped.read_bytes())

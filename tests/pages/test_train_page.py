@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from train_page import fabricate, number, press, without_processes
 
-from atelier.training import runs
-from atelier.training.runs import Run
+from atelier import paths
+from atelier.runs.folder import Run
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -98,7 +98,7 @@ def test_a_damaged_run_is_shown_and_can_be_deleted(page, damage):
     assert len(page.dataframe[0].value) == 2
     press(page, "Delete")
     press(page, "Delete for good")
-    assert [left.id for left in Run.all(runs.RUNS)] == [whole.id]
+    assert [left.id for left in Run.all(paths.RUNS)] == [whole.id]
 
 
 def test_a_run_that_is_deleted_by_hand_leaves_the_page_to_others(page):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier import MODELS
-from atelier.training import jobs, runs
-from atelier.training.runs import Run
-from pages import recipe_form
+from atelier import MODELS, paths
+from atelier.runs import jobs
+from atelier.runs.folder import Run
+from pages.views.train import recipe_form
 
 SPEED = {"train_digits_per_second": 1000.0, "frozen_digits_per_second": None, "predict_digits_per_second": 10_000.0}
 THROUGHPUT = {"startup_seconds": 3.0, "networks": dict.fromkeys(MODELS, SPEED)}
@@ -17,7 +17,7 @@ THROUGHPUT = {"startup_seconds": 3.0, "networks": dict.fromkeys(MODELS, SPEED)}
 def without_processes(monkeypatch, folder: Path) -> list[str]:
     """Runs lie in a folder; no process is started. What would be is listed here."""
     launched = []
-    monkeypatch.setattr(runs, "RUNS", folder)
+    monkeypatch.setattr(paths, "RUNS", folder)
     monkeypatch.setattr(jobs, "_launch", lambda run, model: launched.append(run.id))
     monkeypatch.setattr(jobs, "measure", lambda device: launched.append(device))
     monkeypatch.setattr(recipe_form, "place_of", lambda device: "cpu")
@@ -30,7 +30,7 @@ def fabricate(model="cnn", state="done", epochs=2, **changes):
     """A run of a network's demo that has learnt for some epochs."""
     recipe = replace(MODELS[model].presets["demo"], **changes)
     config = {"model": model, "recipe": asdict(recipe), "network": {}, "device_name": "2 CPU cores"}
-    run = Run.create(runs.RUNS, config)
+    run = Run.create(paths.RUNS, config)
     for half in range(1, 2 * epochs + 1):
         told = {"step": 10 * half, "epoch": half / 2, "seconds": 3.0 * half, "loss": 1 / half, "accuracy": 0.9}
         told |= {"learning_rate": 0.1, "images_per_second": 1000.0}

@@ -13,12 +13,13 @@ import pytest
 import torch
 from plotly.graph_objects import Figure
 
+from atelier import paths
 from atelier.__main__ import main
+from atelier.runs import jobs, recorder
+from atelier.runs.folder import LOG, Run, RunError
+from atelier.runs.worker import Asked, attended
 from atelier.studies import STUDIES, conduct, results
 from atelier.studies.study import SKIPPED, Findings, Study
-from atelier.training import jobs, runs, train
-from atelier.training.runs import LOG, Run, RunError
-from atelier.training.worker import Asked, attended
 
 NETWORKS = ("cnn", "vit")
 
@@ -46,7 +47,7 @@ TINY = Study(
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch, tmp_path):
     monkeypatch.setitem(STUDIES, "tiny", TINY)
-    monkeypatch.setattr(runs, "RUNS", tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
 
 
 def new_run(folder, **changes):
@@ -196,7 +197,7 @@ def test_what_another_device_has_measured_is_measured_again(tmp_path, undisturbe
 
 
 def test_points_of_another_cpu_with_as_many_cores_are_measured_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "_processor", lambda: "Old 1000")
+    monkeypatch.setattr(recorder, "_processor", lambda: "Old 1000")
     run = new_run(tmp_path)
     steps = attended(run, "cpu", lambda: conduct.conduct(run))
     while next(steps).done < 2:
@@ -204,7 +205,7 @@ def test_points_of_another_cpu_with_as_many_cores_are_measured_again(tmp_path, m
     jobs.ask(run, "pause")
     with pytest.raises(Asked):
         list(steps)
-    monkeypatch.setattr(train, "_processor", lambda: "New 2000")
+    monkeypatch.setattr(recorder, "_processor", lambda: "New 2000")
     carry_out(run)
     lines = [line["device_name"] for line in conduct.read_lines(run)]
     assert [line.partition("(")[2] for line in lines] == ["Old 1000)"] * 2 + ["New 2000)"] * 4

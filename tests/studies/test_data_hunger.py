@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from atelier.studies import chart
+from atelier.figures import sweeps
+from atelier.recipe import Recipe
 from atelier.studies.data_hunger import STUDY, epochs
-from atelier.training.recipe import Recipe
 from atelier.zoo import MODELS
 
 
@@ -136,7 +136,7 @@ def test_the_figure_shows_means_with_bars_from_worst_to_best_seed():
 
 
 def test_the_axis_names_accuracies_where_misread_shares_lie():
-    axis = chart.accuracy_axis()
+    axis = sweeps.accuracy_axis()
     names = dict(zip(axis["tickvals"], axis["ticktext"], strict=True))
     assert (names[0.5], names[0.01], names[0.0005]) == ("50%", "99%", "99.95%")
-    assert chart.misread(pd.Series([1.0, 0.9]))[0] > 0  # a logarithmic axis has no zero
+    assert sweeps.misread(pd.Series([1.0, 0.9]))[0] > 0  # a logarithmic axis has no zero

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from atelier.bench import speed
 from atelier.data import mnist
-from atelier.evaluation import speed
 from atelier.studies import leaderboard
 from atelier.studies.leaderboard import STUDY
 from atelier.zoo import MODELS

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atelier import paths
+from atelier.runs.folder import Run
 from atelier.studies import STUDIES, results
 from atelier.studies.results import ResultError
-from atelier.training import runs
-from atelier.training.runs import Run
 from atelier.zoo import MODELS
 
 TABLE = "network,backbone,accuracy\nvgg16,none,0.9\nalexnet,glyphs,\n"  # of no real study
@@ -206,7 +206,7 @@ def test_rows_swapped_reverse_the_sentences(changed, tables, name):
 
 
 def test_an_older_local_result_stands_in_for_a_damaged_one(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(runs, "RUNS", tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
     seconds = iter(["20260101-120000", "20260101-120001"])
     monkeypatch.setattr(time, "strftime", lambda form: next(seconds))
     older, newer = (Run.create(results.studies_in(tmp_path), {"study": "cost", "model": "cost"}) for _ in range(2))
@@ -224,7 +224,7 @@ def test_an_older_local_result_stands_in_for_a_damaged_one(folder, monkeypatch, 
 @pytest.fixture
 def conducted(monkeypatch, tmp_path):
     """`conducted(study, text, **header)`: the run of a study that has left this table; each is newer than the last."""
-    monkeypatch.setattr(runs, "RUNS", tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
     seconds = iter(range(100))
     monkeypatch.setattr(time, "strftime", lambda form: f"20260101-1200{next(seconds):02}")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from atelier.data import hands, mnist
-from atelier.evaluation import robustness as changes
+from atelier.evaluation import corruptions as changes
 from atelier.studies import robustness, trial
 from atelier.studies.robustness import CORRUPTIONS, PEN, STUDY, UNCHANGED
 from atelier.zoo import MODELS

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from atelier.models import backbones
-from atelier.models.transfer import load_features
+from atelier.models.finetuned import load_features
 from atelier.studies.transfer import STUDY, THAWED
 from atelier.zoo import MODELS
 

@@ -10,7 +10,7 @@ import pytest
 
 from atelier.data import mnist
 from atelier.studies import trial
-from atelier.training.features import FeatureCache
+from atelier.training.feature_cache import FeatureCache
 from atelier.zoo import MODELS
 
 CNN = {"channels": (4, 4, 4, 4), "hidden": 16}

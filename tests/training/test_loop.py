@@ -10,9 +10,9 @@ from lightning_fabric import Fabric
 
 from atelier import MODELS
 from atelier.data import mnist
+from atelier.recipe import Recipe
 from atelier.training import loop
 from atelier.training.loop import TRAINING_STATE, DivergedError, Session, epoch_batches, fit
-from atelier.training.recipe import Recipe
 from atelier.training.tasks import predict_logits
 
 RECIPES = [

@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from atelier import MODELS
 from atelier.data import mnist, scenes
 from atelier.models.faster_rcnn import FasterRCNN, FasterRCNNConfig
+from atelier.recipe import Recipe
 from atelier.training.loop import Event, Preparation, Session, fit
-from atelier.training.recipe import Recipe
 from atelier.training.tasks import FineTuning, target
 
 NETWORKS = {

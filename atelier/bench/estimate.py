@@ -1,0 +1,102 @@
+"""How long a training will take on this machine, from the digits a second that `throughput.py` has measured there.
+
+A page imports this: PyTorch is imported only where other sizes than the default ones are asked for.
+"""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from atelier.recipe import Recipe
+from atelier.zoo import MODELS
+
+TEST_DIGITS = 10_000
+SPEEDS = {"train_digits_per_second", "frozen_digits_per_second", "predict_digits_per_second"}
+FORWARD = 1 / 3  # share of a training step: a layer costs one product on the way forth, and two on the way back
+
+
+def throughput_file(device: str) -> Path:
+    """Where the numbers of "cpu", "cuda" or "mps" are kept."""
+    return user_cache_path("deep-learning-atelier") / f"throughput-{device}.json"
+
+
+def save_throughput(throughput: dict[str, Any], device: str) -> Path:
+    """Keep `startup_seconds`, of a new process until PyTorch and the data are there, and under `networks` what
+    `measure_throughput` has returned of each, for "cpu", "cuda" or "mps"."""
+    file = throughput_file(device)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(f".{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(throughput, indent=1))
+    os.replace(unfinished, file)
+    return file
+
+
+def load_throughput(device: str) -> dict[str, Any] | None:
+    """What is kept for "cpu", "cuda" or "mps"; None if there is nothing, or nothing that can be used."""
+    try:
+        throughput = json.loads(throughput_file(device).read_text())
+        complete = all(speeds.keys() == SPEEDS for speeds in throughput["networks"].values())
+        return throughput if complete and throughput["startup_seconds"] > 0 else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def estimate(model: str, network: dict[str, Any], recipe: Recipe, throughput: dict[str, Any]) -> float:
+    """Seconds from the start of a training's process to its result.
+
+    Args:
+        model: a name in MODELS.
+        network: what differs from the network's default config; time is taken to grow with the arithmetic.
+        recipe: of the training.
+        throughput: as it was kept.
+
+    Raises:
+        ValueError: for sizes that cannot work.
+        KeyError: if the network has not been measured.
+        TypeError: for a size that the network does not have.
+    """
+    speeds = throughput["networks"][model]
+    frozen, trained, whole = relative_costs(model, network)
+    learning = trained / speeds["train_digits_per_second"]  # seconds a digit, and so are the next two
+    answering = whole / speeds["predict_digits_per_second"]
+    validating, preparing = answering, 0.0
+    if speeds["frozen_digits_per_second"] is not None:  # what the frozen part makes of a digit is kept
+        copies = min(recipe.epochs, recipe.variations) * recipe.train_size
+        preparing = (copies + recipe.validation_size) * frozen / speeds["frozen_digits_per_second"]
+        validating = FORWARD * learning
+    epoch = recipe.train_size * learning + recipe.validation_size * validating
+    return throughput["startup_seconds"] + preparing + recipe.epochs * epoch + TEST_DIGITS * answering
+
+
+def relative_costs(model: str, network: dict[str, Any]) -> tuple[float, float, float]:
+    """The arithmetic for one digit as a multiple of the default network's: of the frozen part, the trained part, and
+    both. Arguments and errors as `estimate`."""
+    if not network:
+        return 1.0, 1.0, 1.0
+    frozen, trained = count_operations(model, json.dumps(network, sort_keys=True))
+    usual_frozen, usual_trained = count_operations(model, "{}")
+    return frozen / max(usual_frozen, 1), trained / usual_trained, (frozen + trained) / (usual_frozen + usual_trained)
+
+
+@cache
+def count_operations(model: str, network: str) -> tuple[int, int]:
+    """Floating-point operations that the frozen and the trained part need to read one digit; `network` in JSON."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = json.loads(network)
+    if model in ("vgg16", "alexnet"):
+        config |= {"backbone": "none", "fingerprint": ""}  # sizes count, whatever the weights
+    built, digit = MODELS[model].build(config).eval(), torch.zeros(1, 28, 28, dtype=torch.uint8)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if not hasattr(built, "see"):
+            built(digit)
+            return 0, counter.get_total_flops()
+        features = built.see(digit)
+        frozen = counter.get_total_flops()
+        built.read(features)
+        return frozen, counter.get_total_flops() - frozen

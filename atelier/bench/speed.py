@@ -1,0 +1,64 @@
+"""How long a network takes to answer, and how much memory."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from atelier.classifier import Classifier
+from atelier.data import mnist
+from atelier.training.tasks import inference_batch
+
+ROOT = Path(__file__).parents[2]  # where a new Python finds this package
+WARM_UP, REPEATS = 5, 50
+
+
+def latency(classifier: Classifier) -> float:
+    """Milliseconds from one digit to its ten probabilities: the median over REPEATS test digits."""
+    return statistics.median(answer_times(classifier))
+
+
+def answer_times(classifier: Classifier, repeats: int = REPEATS) -> list[float]:
+    """Milliseconds from one digit to its ten probabilities, of each of the first test digits."""
+    images, _ = mnist.load("test")
+    taken = []
+    for image in images[: WARM_UP + repeats]:
+        started = time.perf_counter()
+        classifier.predict_proba(np.array(image[None]))
+        taken.append(1000 * (time.perf_counter() - started))
+    return taken[WARM_UP:]
+
+
+def read_many(classifier: Classifier, images: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+    """Read digits `uint8[N, 28, 28]` in batches, each a second's work or so.
+
+    Yields:
+        a batch's probabilities, `float32[batch, 10]`, and the seconds that it took.
+    """
+    batch = 2 * inference_batch(classifier.device)
+    classifier.predict_proba(images[:batch])  # warms up
+    for start in range(0, len(images), batch):
+        started = time.perf_counter()
+        probabilities = classifier.predict_proba(images[start : start + batch])
+        yield probabilities, time.perf_counter() - started
+
+
+def peak_memory(file: Path, device: str) -> float:
+    """Megabytes (10⁶ bytes) of memory that it takes to load a checkpoint and read digits, at most: on a GPU what
+    PyTorch has allocated there; else of the whole process, with Python and PyTorch, which take a few hundred by
+    themselves (NaN on Windows).
+
+    Measured in a new process: whatever this one holds does not count.
+
+    Raises:
+        RuntimeError: if that process fails.
+    """
+    command = [sys.executable, "-m", "atelier.bench.memory", str(Path(file).resolve()), device]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"The memory could not be measured: {done.stderr.strip()[-300:]}")
+    return float(done.stdout) / 1e6

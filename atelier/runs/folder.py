@@ -1,0 +1,250 @@
+"""A run is a folder: what was asked for, what happened, and the weights.
+
+    runs/<id>/config.json        network, recipe, device, versions
+             metrics.jsonl       one event a line, appended
+             status.json         running, done, …, with the reason
+             request.json        what a person asks of the process that trains it: to pause or to stop
+             name.json           what a person calls it
+             watch.npz           what a class watches while the network learns, see `watch.py`
+             worker.log          what its process printed, if it was started in the background
+             last.safetensors    everything a resume needs
+             best.safetensors    the weights that validated best
+             result.json         how these do on the test digits
+
+Everything but the appended file is written under another name and renamed, so whoever reads at any moment, even after
+a crash, finds the old content or the new one. A run's `lock` is held by the process that trains it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from atelier.recipe import Augmentation, Recipe
+
+STATES = ("queued", "running", "paused", "interrupted", "stopped", "failed", "done")
+UNFINISHED = ("paused", "interrupted", "stopped", "failed")  # states from which a run can be resumed
+REQUESTS = {"pause": "paused", "stop": "stopped"}  # and the states they lead to
+LOG = "worker.log"  # in the run's folder
+HEAD_START = 60  # seconds in which a new run's process must have locked it
+Stamp = tuple[int, int] | None  # of a file: when it was written (in ns) and its bytes; None if there is none
+
+
+def read_recipe(config: dict[str, Any]) -> Recipe:
+    """The recipe in a run's config.
+
+    Raises:
+        RunError: if somebody has damaged it.
+    """
+    try:
+        recipe = config["recipe"]
+        return Recipe(**{**recipe, "augmentation": Augmentation(**recipe["augmentation"])})
+    except (KeyError, TypeError, ValueError):
+        raise RunError("The run's config.json is damaged; start a new run.") from None
+
+
+class RunError(ValueError):
+    """A run that cannot be opened or resumed; the message says why."""
+
+
+class Run:
+    """One run's folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.id = folder.name
+
+    @classmethod
+    def create(cls, runs: Path, config: dict[str, Any]) -> "Run":
+        """A new folder `<time>-<model>-<four random letters>`, so that ids sort by age, to the second, and never
+        meet."""
+        Path(runs).mkdir(parents=True, exist_ok=True)
+        while True:
+            run = cls(Path(runs) / f"{time.strftime('%Y%m%d-%H%M%S')}-{config['model']}-{secrets.token_hex(2)}")
+            with contextlib.suppress(FileExistsError):
+                run.folder.mkdir()
+                break
+        run.write("config.json", config)
+        run.set_status("queued")
+        return run
+
+    @classmethod
+    def open(cls, runs: Path, id: str) -> "Run":
+        """An existing run.
+
+        Raises:
+            RunError: if there is none of that id.
+        """
+        run = cls(Path(runs) / id)
+        if not re.fullmatch(r"\w[\w.-]{0,99}", id) or not (run.folder / "config.json").is_file():
+            raise RunError(f"There is no run {id!r} in {runs}.")
+        return run
+
+    @classmethod
+    def all(cls, runs: Path) -> list["Run"]:
+        """Every run in a folder of runs, newest first; damaged ones, too, so that a person sees and can delete them."""
+        folders = (folder for folder in Path(runs).glob("*-*-*") if folder.is_dir())
+        return [cls(folder) for folder in sorted(folders, reverse=True)]
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def stamp(self, name: str) -> Stamp:
+        """Another one after each change of a file."""
+        try:
+            stat = self.path(name).stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        unfinished = self.path(f"{name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        try:
+            unfinished.write_text(json.dumps(content, indent=1))
+            os.replace(unfinished, self.path(name))
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the run; empty if it is missing.
+
+        Raises:
+            RunError: if somebody has damaged it.
+        """
+        try:
+            content = json.loads(self.path(name).read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise RunError(f"{name} of run {self.id} is damaged.")
+        return content
+
+    # Status ------------------------------------------------------------------------------------------------------
+
+    def set_status(self, state: str, reason: str = "", share: float | None = None) -> None:
+        """`share`, 0 to 1, is how far a run is that still prepares something before it learns."""
+        content = {"state": state, "reason": reason} | ({} if share is None else {"share": share})
+        try:
+            self.write("status.json", content)
+        except OSError:  # a full disk takes no new file, but what is already on it can be written over
+            with open(self.path("status.json"), "r+") as file:
+                file.truncate(file.write(json.dumps(content)))
+
+    def status(self) -> tuple[str, str]:
+        """One of STATES and the reason. A run that nobody holds the lock of, while it says that it is running or waits
+        for its turn, was interrupted."""
+        content = {}
+        with contextlib.suppress(RunError):
+            content = self.read("status.json")
+        state, reason = content.get("state"), content.get("reason", "")
+        if state not in STATES:
+            return "failed", "The run's status is missing or damaged."
+        waited = time.time() - self.path("status.json").stat().st_mtime
+        if (state == "running" or (state == "queued" and waited > HEAD_START)) and not self.is_locked():
+            return "interrupted", "The process that trained it has ended."
+        return state, reason
+
+    def request(self, what: str) -> None:
+        """Ask the process that trains the run to "pause" or to "stop"; it obeys after the step it is in."""
+        self.write("request.json", {"request": what})
+
+    def requested(self) -> str:
+        """One of REQUESTS, or "" if nothing was asked that can be understood."""
+        asked = None
+        with contextlib.suppress(RunError):
+            asked = self.read("request.json").get("request")
+        return asked if asked in tuple(REQUESTS) else ""
+
+    def forget_request(self) -> None:
+        self.path("request.json").unlink(missing_ok=True)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it; its id until somebody has named it."""
+        given = None
+        with contextlib.suppress(RunError):
+            given = self.read("name.json").get("name")
+        return given if given and isinstance(given, str) else self.id
+
+    def rename(self, name: str) -> None:
+        self.write("name.json", {"name": name.strip()[:60]})
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run while training it; the lock goes with the process, however that ends.
+
+        Raises:
+            RunError: if another process trains it.
+        """
+        self.check_exists()
+        try:
+            with FileLock(self.path("lock"), timeout=1):  # a reader asking `is_locked` holds it for an instant
+                yield
+        except Timeout:
+            raise RunError(f"Run {self.id} is being trained by another process.") from None
+
+    def check_exists(self) -> None:
+        """
+        Raises:
+            RunError: if somebody has deleted the run, so that nobody can want it any more.
+        """
+        if not self.path("config.json").is_file():
+            raise RunError(f"The folder of run {self.id} has been deleted.")
+
+    def is_locked(self) -> bool:
+        if not self.folder.is_dir():  # taking a lock would make it anew
+            return False
+        try:
+            with FileLock(self.path("lock"), timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def watched(self) -> dict[str, np.ndarray]:
+        """What the network was last seen to do, see `watch.py`; empty if that is not known."""
+        try:
+            with np.load(self.path("watch.npz"), allow_pickle=False) as seen:
+                return dict(seen)
+        except (OSError, ValueError, EOFError, BadZipFile):
+            return {}
+
+    # Metrics -----------------------------------------------------------------------------------------------------
+
+    def append(self, event: dict[str, Any]) -> None:
+        with open(self.path("metrics.jsonl"), "ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":  # a crash tore the last line
+                    file.write(b"\n")
+            file.write(json.dumps(event).encode() + b"\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The events so far. A torn last line is left out, and so are the points that a resume has superseded:
+        an event ends whatever was recorded of its step or its time and later ones before."""
+        order = {"train": 0, "val": 1, "test": 2}  # within one step
+        events: list[tuple[tuple[int, int], float, dict[str, Any]]] = []  # place, seconds, event
+        with contextlib.suppress(FileNotFoundError):
+            for line in self.path("metrics.jsonl").read_text().splitlines():
+                try:
+                    event = json.loads(line)
+                    place, seconds = (int(event["step"]), order[event["split"]]), float(event.get("seconds", "inf"))
+                except (ValueError, KeyError, TypeError, OverflowError):
+                    continue
+                if seconds < 0:
+                    continue
+                while events and (events[-1][0] >= place or events[-1][1] > seconds):
+                    events.pop()
+                events.append((place, seconds, event))
+        return [event for _, _, event in events]

@@ -1,0 +1,116 @@
+"""A checkpoint that somebody brings becomes a run like any other: to draw with, to compare, to look into.
+
+The file comes from a stranger. What it says of itself is checked or left out, and nothing of a refused one stays.
+"""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError
+from torch import Tensor
+
+from atelier import checkpoint
+from atelier.checkpoint import CheckpointError
+from atelier.classifier import Classifier
+from atelier.models import backbones
+from atelier.runs.folder import Run, RunError
+from atelier.runs.recorder import read_recipe
+from atelier.training.loop import TRAINING_STATE
+
+LARGEST_UPLOAD = 64 << 20  # bytes, as maxUploadSize in .streamlit/config.toml
+LARGEST_RESULT = {"accuracy": 1.0, "macro_f1": 1.0, "loss": 1e3, "seconds": 1e8, "validation_accuracy": 1.0}
+
+
+def receive(content: bytes | BinaryIO, runs: Path) -> Run:
+    """Keep a checkpoint that this project wrote, a run's best or its last, as a new run in state "done".
+
+    Its `config.json` also says `"uploaded": true`; `recipe` is empty if this version cannot read it. Without a test
+    accuracy in the model card there is no `result.json`. There is no curve, and nothing to resume.
+
+    Args:
+        content: the file; a stream is read from where it stands.
+        runs: where the run's folder is made.
+
+    Raises:
+        CheckpointError: if it cannot be used or kept; says why, and leaves nothing behind.
+    """
+    if not isinstance(content, bytes):
+        content = content.read(LARGEST_UPLOAD + 1)
+    if len(content) > LARGEST_UPLOAD:
+        raise CheckpointError(
+            f"The file is larger than {LARGEST_UPLOAD >> 20} MB: bring a run's best.safetensors, which is its smallest."
+        )
+    try:
+        runs = Path(runs)
+        runs.mkdir(parents=True, exist_ok=True)
+        # In a folder of its own until it is complete: no page sees half a run, and no queue one that waits.
+        with tempfile.TemporaryDirectory(dir=runs, prefix=".upload-") as folder:
+            file = Path(folder) / "upload.safetensors"
+            file.write_bytes(content)
+            run = _new_run(Path(folder), _checked(file), checkpoint.load(file)[0])
+            return Run(run.folder.rename(runs / run.id))
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk with its own type
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"The upload could not be kept in {runs} ({reason}): make room there.") from None
+
+
+def _checked(file: Path) -> Classifier:
+    """The network in a file, if it can answer.
+
+    Raises:
+        CheckpointError: if not.
+    """
+    match checkpoint.read_card(file):
+        case {"model": "vgg16" | "alexnet" as name, "config": {"backbone": "imagenet"}} if not backbones.is_here(name):
+            raise backbones.BackboneError(  # a stranger's file starts no download of half a gigabyte
+                f"This checkpoint builds on the ImageNet weights of {name}, which are not on this machine: train a "
+                f"{name} on the backbone imagenet once, which fetches them."
+            )
+    classifier = Classifier.load(file, "cpu")
+    if not np.isfinite(classifier.predict_proba(np.zeros((1, 28, 28), np.uint8))).all():
+        raise CheckpointError(f"The weights in {file.name} give answers that are no numbers.")
+    return classifier
+
+
+def _new_run(runs: Path, classifier: Classifier, tensors: dict[str, Tensor]) -> Run:
+    config, result = _config(classifier), _result(classifier.card)
+    card = {key: config[key] for key in ("model", "recipe", "device_name", "precision", "data", "versions")}
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
+    run = Run.create(runs, config)
+    checkpoint.save(run.path("best.safetensors"), weights, card | {"config": config["network"]} | result)
+    if "accuracy" in result:
+        run.write("result.json", result)
+    run.set_status("done", "Uploaded.")
+    return run
+
+
+def _config(classifier: Classifier) -> dict[str, Any]:
+    """`config.json` as a run of this project has it, from what the model card says."""
+    card = classifier.card
+    texts = {key: card.get(key) for key in ("device_name", "precision", "data")}
+    versions = card.get("versions") if isinstance(card.get("versions"), dict) else {}
+    try:
+        recipe = read_recipe(card)
+    except (RunError, RecursionError):  # damaged, or from a version that had others
+        recipe = None
+    return {
+        "model": classifier.spec.name,
+        "network": asdict(classifier.network.config),
+        "recipe": asdict(recipe) if recipe and type(recipe.seed) is int else {},
+        "device": "cpu",
+        **{key: text[:80] if isinstance(text, str) else "unknown" for key, text in texts.items()},
+        "versions": {name[:80]: text[:80] for name, text in versions.items() if isinstance(text, str)},
+        "uploaded": True,
+    }
+
+
+def _result(card: dict[str, Any]) -> dict[str, float]:
+    """What the model card says of its accuracy, as far as it can be true."""
+    return {
+        name: float(card[name])
+        for name, largest in LARGEST_RESULT.items()
+        if type(card.get(name)) in (int, float) and 0 <= card[name] <= largest
+    }

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+
+from atelier import MODELS, checkpoint
+from atelier.data.glyphs import Glyphs
+from atelier.models import backbones
+from atelier.models.finetuned import Transfer, load_features, to_pictures
+from atelier.recipe import Recipe
+from atelier.runs import pretrain
+from atelier.runs.folder import Run, RunError
+
+
+@pytest.fixture
+def letters(monkeypatch):
+    monkeypatch.setitem(pretrain.RECIPES, "alexnet", Recipe(epochs=1, batch_size=19))
+    rng = np.random.default_rng(0)
+    return Glyphs(rng.integers(0, 256, (60, 28, 28), dtype=np.uint8), np.arange(60) // 20, ["a", "б", "ת"], ["one.ttf"])
+
+
+@pytest.mark.parametrize("architecture", pretrain.RECIPES)
+def test_folding_the_batch_norms_changes_no_answer(architecture):
+    torch.manual_seed(0)
+    network = pretrain.LetterNetwork(architecture, pretrain.INPUT_SIZES[architecture], letters=5)
+    glyphs = torch.rand(8, 1, 28, 28)
+    network.train()
+    for _ in range(3):
+        network(glyphs)  # moves the norms' statistics away from 0 and 1
+    network.eval()
+    plain, _ = load_features(architecture, "none")
+    plain.eval()
+    plain.load_state_dict(network.folded())
+    pictures = to_pictures(glyphs, network.input_size)
+    with torch.inference_mode():
+        assert torch.allclose(plain(pictures), network.features(pictures), atol=1e-4)
+
+
+def test_a_pretraining_ends_with_a_backbone_that_fine_tuning_can_build_on(letters, tmp_path, monkeypatch):
+    config = pretrain.new_config("alexnet", letters, None, "cpu")
+    run = Run.create(tmp_path, config)
+    events = list(pretrain.pretrain(config, run, letters))
+    assert [e.split for e in events] == ["train", "train", "train", "val"]
+    assert run.status()[0] == "done"
+    monkeypatch.setattr(backbones, "BACKBONES", tmp_path)
+    run.path(pretrain.BACKBONE).rename(tmp_path / "alexnet.safetensors")
+    card = checkpoint.read_card(tmp_path / "alexnet.safetensors")
+    assert card["letters"] == "aбת"
+    network = MODELS["alexnet"].build()
+    assert isinstance(network, Transfer)
+    assert network.config.fingerprint == backbones.fingerprint(backbones.load("alexnet", "glyphs"))
+
+
+def test_other_letters_than_the_run_began_with_are_refused(letters, tmp_path):
+    config = pretrain.new_config("alexnet", letters, 1, "cpu")
+    run = Run.create(tmp_path, config)
+    other = Glyphs(255 - letters.images, letters.labels, letters.characters, letters.fonts)
+    with pytest.raises(RunError, match="other letters"):
+        pretrain.pretrain(config, run, other)

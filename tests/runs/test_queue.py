@@ -1,0 +1,108 @@
+"""One run at a time on a device, first come first served, also among processes and after crashes."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from atelier.runs import queue
+from atelier.runs.queue import turn
+
+ROOT = Path(__file__).parent.parent.parent
+HOLD = """
+import sys, time
+from atelier.runs.queue import turn
+with turn("cpu"):
+    print("mine", time.monotonic(), flush=True)
+    time.sleep(float(sys.argv[1]))
+    print("yours", time.monotonic(), flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def hold(seconds):
+    command = [sys.executable, "-c", HOLD, str(seconds)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_come_at_once_take_turns():
+    processes = [hold(0.3) for _ in range(4)]
+    lines = [line.split() for process in processes for line in process.communicate(timeout=60)[0].splitlines()]
+    order = [word for word, _ in sorted(lines, key=lambda line: float(line[1]))]
+    assert order == ["mine", "yours"] * 4
+
+
+def test_first_come_first_served(monkeypatch):
+    monkeypatch.setattr(queue, "POLL", 0.02)
+    served, threads = [], []
+
+    def wait(number):
+        with turn("cpu"):
+            served.append(number)
+
+    with turn("cpu"):
+        for number in range(5):
+            threads.append(threading.Thread(target=wait, args=(number,)))
+            threads[-1].start()
+            time.sleep(0.1)
+        assert served == []
+    for thread in threads:
+        thread.join(timeout=10)
+    assert served == [0, 1, 2, 3, 4]
+
+
+def test_who_waits_is_told_how_many_are_ahead_and_may_leave():
+    class LeaveError(Exception):
+        pass
+
+    def leave(ahead):
+        assert ahead == 1
+        raise LeaveError
+
+    with turn("cpu"):
+        with pytest.raises(LeaveError), turn("cpu", leave):
+            pass
+        with turn("cuda"):  # another device is free
+            pass
+
+
+def test_a_ticket_drawn_for_a_process_that_still_starts_keeps_its_place(monkeypatch):
+    ticket = queue.draw_ticket("cpu")
+    monkeypatch.setattr(queue, "POLL", 0.02)
+    order = []
+
+    def come(name, ticket=None):
+        with turn("cpu", ticket=ticket):
+            order.append(name)
+
+    later = threading.Thread(target=come, args=("later",))
+    later.start()
+    time.sleep(0.2)
+    come("first", ticket)
+    later.join(timeout=10)
+    assert order == ["first", "later"]
+    queue.draw_ticket("cpu")  # for a process that never comes
+    monkeypatch.setattr(queue, "HEAD_START", 0.1)
+    time.sleep(0.2)
+    come("next")
+    assert order[-1] == "next"
+
+
+def test_the_turn_of_a_killed_process_passes_on():
+    killed, waiting = hold(60), None
+    killed.stdout.readline()
+    waiting = hold(60)
+    time.sleep(1)
+    waiting.kill()  # in the queue
+    killed.kill()  # while it holds the device
+    killed.wait()
+    waiting.wait()
+    with turn("cpu", lambda ahead: pytest.fail("nobody is ahead any more")):
+        pass
