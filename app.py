@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.shared import follow_link, load_networks_in_background
+from pages.ui import networks, state
 
 st.set_page_config(page_title="Deep Learning Atelier", page_icon="pages/ui/icon.png", layout="wide")
 
@@ -42,8 +42,8 @@ page = st.navigation(
     ],
     position="top",
 )
-st.session_state["previous_page"] = st.session_state.get("page")
-st.session_state["page"] = page.url_path
-follow_link()
+state.prepare()
+st.session_state.previous_page, st.session_state.page = st.session_state.page, page.url_path
+networks.follow_link()
 page.run()
-load_networks_in_background()
+networks.load_in_background()

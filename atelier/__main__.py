@@ -22,10 +22,11 @@ from atelier.paths import RUNS
 from atelier.recipe import PRECISIONS, RecipeError
 from atelier.runs.folder import Run, RunError, read_recipe
 from atelier.runs.jobs import queue_up
-from atelier.runs.queue import turn
+from atelier.runs.queue import acquire_device
 from atelier.runs.tensorboard import check_installed, logged
-from atelier.runs.worker import Asked, attended, be_polite
+from atelier.runs.worker import StopRequested, lower_priority, supervise
 from atelier.training.events import Event, Preparation
+from atelier.zoo import Family, of_family
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,13 +56,13 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int)
     train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     train.add_argument("--precision", choices=PRECISIONS)
-    train.add_argument("--backbone", choices=("glyphs", "imagenet", "none"), help="of vgg16 or alexnet")
+    train.add_argument("--backbone", choices=("glyphs", "imagenet", "none"), help="of a fine-tuned network")
     train.add_argument("--imagenet-file", type=Path, metavar="FILE", help="torchvision's file, if there is no network")
     train.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made (default: %(default)s)")
     train.add_argument("--resume", metavar="ID", help="continue this run as it was started")
     train.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files into the run")
     train.add_argument(
-        "--in-background", metavar="TICKET", help="let other processes go first; see atelier/training/queue.py"
+        "--in-background", metavar="TICKET", help="let other processes go first; see atelier/runs/queue.py"
     )
     train.set_defaults(run_command=run_train)
 
@@ -77,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.set_defaults(run_command=run_predict)
 
     pretrain = commands.add_parser("pretrain", help="teach a backbone letters, for fine-tuning to build on")
-    pretrain.add_argument("model", choices=("vgg16", "alexnet"))
+    pretrain.add_argument("model", choices=of_family(Family.FINE_TUNED))
     pretrain.add_argument("--fonts", type=Path, nargs="+", metavar="FOLDER", help="where font files lie")
     pretrain.add_argument("--epochs", type=int)
     pretrain.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -120,8 +121,8 @@ def build_parser() -> argparse.ArgumentParser:
         "of the validation digits, then the demo and the full recipe of networks. The example needs up to 14 epochs "
         "each time, and full recipes take minutes to hours: it tells how far it is.",
     )
-    training.add_argument("--networks", nargs="+", choices=(*MODELS, "all"), default=["cnn"], metavar="MODEL",
-                          help=f"any of {', '.join(MODELS)}, or all (default: cnn)")  # fmt: skip
+    training.add_argument("--networks", nargs="+", choices=(*MODELS, "all"), default=[*MODELS][:1], metavar="MODEL",
+                          help=f"any of {', '.join(MODELS)}, or all (default: the first)")  # fmt: skip
     training.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     training.add_argument("--repeats", type=int, default=3, help="medians are of so many (default: %(default)s)")
     training.add_argument("--csv", type=Path, default=RUNS / "bench-train.csv", metavar="FILE",
@@ -139,7 +140,7 @@ def run_train(options: argparse.Namespace) -> None:
     if options.tensorboard:
         check_installed()
     if options.in_background:
-        be_polite()
+        lower_priority()
     if options.resume:
         run, config = reopen(options, options.model)
     else:
@@ -157,18 +158,18 @@ def run_train(options: argparse.Namespace) -> None:
 
     try:
         show_progress(
-            attended(run, config["device"], events, options.in_background) if writes else events(),
+            supervise(run, config["device"], events, options.in_background) if writes else events(),
             recipe.epochs,
             writes,
         )
-    except Asked:
+    except StopRequested:
         if "WORLD_SIZE" in os.environ:  # the launch may still be waiting for this process: it ends if this one fails
             raise RunError("The run was paused or stopped.") from None
 
 
 def asked_config(options: argparse.Namespace) -> dict[str, Any]:
     """The config of a new run as the command line asks for it."""
-    from atelier.runs.recorder import new_config
+    from atelier.training.setup import new_config
 
     asked = {name: getattr(options, name) for name in ("epochs", "train_size", "seed", "precision")}
     preset = MODELS[options.model].presets[options.preset]
@@ -266,7 +267,7 @@ def run_study(options: argparse.Namespace) -> None:
     from atelier.studies import STUDIES, conduct
 
     if options.in_background:
-        be_polite()
+        lower_priority()
     for folder in filter(None, (options.runs, options.into)):  # rather than after hours of measuring
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -280,7 +281,7 @@ def run_study(options: argparse.Namespace) -> None:
         names = list(STUDIES) if options.all else options.names
         configs = [conduct.new_config(name, options.quick, options.device, options.networks) for name in names]
         studies = (conduct.prepare(config, options.runs) for config in configs)
-    with contextlib.suppress(Asked):  # to pause or to stop
+    with contextlib.suppress(StopRequested):  # to pause or to stop
         for run in studies:
             print(run.id, flush=True)
             show_study(run, options.in_background)
@@ -296,7 +297,7 @@ def show_study(run: Run, ticket: str | None) -> None:
 
     config = run.read("config.json")
     with tqdm(total=len(config["points"]), unit="point") as bar:
-        for progress in attended(run, config["device"], lambda: conduct.conduct(run), ticket):
+        for progress in supervise(run, config["device"], lambda: conduct.conduct(run), ticket):
             bar.update(progress.done - bar.n)
             point = " ".join(map(str, (progress.point or {}).values()))
             if point != bar.postfix:
@@ -333,7 +334,7 @@ def run_bench_train(options: argparse.Namespace) -> None:
     from atelier.devices import pick_device
 
     networks = list(MODELS) if "all" in options.networks else options.networks
-    with turn(pick_device(options.device).type):
+    with acquire_device(pick_device(options.device).type):
         print(table(bench_training(networks, options.device, options.repeats, options.csv)))
 
 
@@ -344,10 +345,10 @@ def run_bench_throughput(options: argparse.Namespace) -> None:
 
     device = pick_device(options.device)
     throughput = load_throughput(device.type) or {"networks": {}}
-    be_polite()
+    lower_priority()
     throughput["startup_seconds"] = startup_seconds(device.type)
     for name in MODELS:
-        with turn(device.type):  # anew for each, so that no run waits for all of them
+        with acquire_device(device.type):  # anew for each, so that no run waits for all of them
             throughput["networks"][name] = measure_throughput(name, device)
         save_throughput(throughput, device.type)
         print(name, json.dumps(throughput["networks"][name]), flush=True)

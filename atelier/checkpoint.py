@@ -1,32 +1,43 @@
 """Trained weights as safetensors, with a model card in the header.
 
-Safetensors (https://github.com/huggingface/safetensors) holds tensors and text, nothing that could run: a file from a
-stranger can be wrong, but not dangerous. The card says what the weights are: network, recipe, data, results, versions.
-Reading a card needs no PyTorch, so that the pages can show it while PyTorch still loads.
+Safetensors (https://github.com/huggingface/safetensors) holds tensors and text, and no code: a file from a stranger can
+be wrong, but not dangerous. The card describes the weights: network, recipe, data, results, versions. Reading a card
+needs no PyTorch, so that pages can show it while PyTorch still loads.
 """
 
+import hashlib
 import json
 import os
 import re
-import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atelier import files
+
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
+    from torch import Tensor, nn
 
 FORMAT = "deep-learning-atelier"
 VERSION = 1  # of the card's layout
 LARGEST_FILE = 1 << 30  # bytes: larger files are refused
-LARGEST_HEADER = 1 << 20  # bytes
+TRAINING_STATE = "training."  # tensors that only a resume needs have names with this prefix
 
 
 class CheckpointError(ValueError):
-    """A file that does not hold usable weights of this project; the message says why, in one sentence."""
+    """A file without usable weights of this project; the message gives the reason in one sentence."""
+
+
+class MismatchError(RuntimeError):
+    """Weights of another network."""
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
 
 
 def save(path: Path, tensors: dict[str, "Tensor"], card: dict[str, Any]) -> None:
-    """Write tensors and card. A reader sees the old file or the new one, never half of one.
+    """Write tensors and card; a reader sees the old file or the new one.
 
     Raises:
         OSError: if the disk is full.
@@ -36,15 +47,12 @@ def save(path: Path, tensors: dict[str, "Tensor"], card: dict[str, Any]) -> None
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps({"format": FORMAT, "version": VERSION, **card})
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, unfinished, metadata={"card": text})
-        os.replace(unfinished, path)
+        with files.replacing(path) as unfinished:
+            save_file(tensors, unfinished, metadata={"card": text})
     except SafetensorError as error:  # hides the system's error in its text
         number = re.search(r"(?:os error|code:) (\d+)", str(error))  # as newer versions of safetensors write, and older
         raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -53,29 +61,22 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is missing, truncated, foreign, too large, or of a newer version.
     """
+    from safetensors import SafetensorError, safe_open
+
     name = Path(path).name
     try:
-        size = os.path.getsize(path)
-        if size > LARGEST_FILE:
-            raise CheckpointError(f"{name} is larger than {LARGEST_FILE >> 30} GiB: no checkpoint of this project is.")
-        with open(path, "rb") as file:
-            (header_size,) = struct.unpack("<Q", file.read(8))
-            if header_size > min(size, LARGEST_HEADER):
-                raise CheckpointError(f"{name} is not a safetensors file, or it is damaged.")
-            header = json.loads(file.read(header_size))
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        expected_size = 8 + header_size + max(ends, default=0)
-        card = json.loads(header["__metadata__"]["card"])
+        if os.path.getsize(path) > LARGEST_FILE:
+            raise CheckpointError(
+                f"{name} is larger than {LARGEST_FILE >> 30} GiB: it is not a checkpoint of this project."
+            )
+        with safe_open(path, framework="numpy") as file:
+            card = json.loads((file.metadata() or {}).get("card", "null"))
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {name} here.") from None
-    except KeyError:
-        raise CheckpointError(f"{name} was not written by this project: it has no model card.") from None
-    except (OSError, struct.error, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{name} is not a safetensors file, or it is damaged.") from None
-    if expected_size != size:
-        raise CheckpointError(f"{name} is cut off: copy it again.")
+    except (OSError, SafetensorError):
+        raise CheckpointError(f"{name} is damaged, or not a safetensors file: copy it again.") from None
+    except (json.JSONDecodeError, RecursionError):
+        card = None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{name} was not written by this project: it has no model card.")
     if not isinstance(card.get("version"), int):
@@ -91,10 +92,49 @@ def load(path: Path, device: str = "cpu") -> tuple[dict[str, "Tensor"], dict[str
     Raises:
         CheckpointError: as `read_card`.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     card = read_card(path)
     try:
         return load_file(path, device=device), card
-    except Exception as error:  # safetensors raises its own type, which it does not promise to keep
-        raise CheckpointError(f"{Path(path).name} is not a safetensors file, or it is damaged.") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{Path(path).name} is damaged, or not a safetensors file: copy it again.") from error
+
+
+# Networks ------------------------------------------------------------------------------------------------------------
+
+
+def weights(network: "nn.Module") -> dict[str, "Tensor"]:
+    """The tensors that a checkpoint of this network stores: all but those in its backbone's file."""
+    borrowed = network.borrowed() if hasattr(network, "borrowed") else set()
+    return {name: tensor for name, tensor in network.state_dict().items() if name not in borrowed}
+
+
+def load_weights(network: "nn.Module", tensors: dict[str, "Tensor"]) -> None:
+    """Copy a checkpoint's tensors into a network; the training state is ignored.
+
+    Raises:
+        MismatchError: if names or shapes differ.
+    """
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
+    if _shapes(tensors) != _shapes(weights(network)):
+        raise MismatchError("These weights belong to another network.")
+    network.load_state_dict(tensors, strict=False)
+
+
+def halve(tensors: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """Tensors in half precision: half the file, and the same answers."""
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def content_hash(tensors: Iterable["Tensor"]) -> str:
+    """SHA-256, in hexadecimal, of the content of tensors, one after another."""
+    content = hashlib.sha256()
+    for tensor in tensors:
+        content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()
+
+
+def _shapes(tensors: dict[str, "Tensor"]) -> dict[str, "torch.Size"]:
+    return {name: tensor.shape for name, tensor in tensors.items()}

@@ -14,13 +14,11 @@ from torch import nn
 from atelier import checkpoint
 from atelier.checkpoint import CheckpointError
 from atelier.data import scenes
+from atelier.data.mnist import CLASSES, SIDE
 from atelier.devices import pick_device
-from atelier.models.faster_rcnn import LONG_SIDE, SHORT_SIDE, FasterRCNN
-from atelier.models.vit import ViT
+from atelier.models.inputs import to_unit_range
 from atelier.paths import RUNS
-from atelier.training.loop import load_weights, weights
-from atelier.training.tasks import predict_logits
-from atelier.zoo import MODELS, ModelSpec
+from atelier.zoo import MODELS, Family, ModelSpec
 
 THRESHOLD = 0.05  # of a detection's score: low enough for measuring; a page shows what is above 0.5 or so
 
@@ -68,14 +66,14 @@ class Classifier:
             raise CheckpointError(f"This project has no network {reprlib.repr(name)}; it has {', '.join(MODELS)}.")
         try:
             network = MODELS[name].build(card.get("config"))
-            load_weights(network, tensors)
+            checkpoint.load_weights(network, tensors)
         except CheckpointError:  # of a backbone
             raise
         except ValueError as error:  # of sizes, see the networks' configs
             raise CheckpointError(f"{file} asks for a network that cannot be built: {error}") from None
         except (TypeError, RuntimeError):
             raise CheckpointError(f"The weights in {file} do not fit the network {name} of this version.") from None
-        if not all(tensor.isfinite().all() for tensor in weights(network).values()):
+        if not all(tensor.isfinite().all() for tensor in checkpoint.weights(network).values()):
             raise CheckpointError(f"The weights in {file} hold values that are no numbers.")
         return cls(MODELS[name], network.to(place), card)
 
@@ -98,7 +96,7 @@ class Classifier:
         images = np.asarray(images)
         _check(images, "uint8[N, 28, 28]", images.ndim == 3 and images.shape[1:] == (28, 28))
         if len(images) == 0:
-            return np.zeros((0, 10), dtype=np.float32)
+            return np.zeros((0, CLASSES), dtype=np.float32)
         logits = predict_logits(self.network, torch.tensor(images, device=self.device))
         return logits.softmax(dim=1).cpu().numpy()
 
@@ -120,8 +118,8 @@ class Classifier:
             TypeError: for a network without attention.
             ValueError: for any other shape or type.
         """
-        if not isinstance(self.network, ViT):
-            raise TypeError(f"The {self.spec.title} has no attention to show; the Vision Transformer has.")
+        if self.spec.family is not Family.TRANSFORMER:
+            raise TypeError(f"The {self.spec.title} has no attention; a Vision Transformer has.")
         image = np.asarray(image)
         _check(image, "uint8[28, 28]", image.shape == (28, 28))
         with torch.inference_mode():
@@ -139,13 +137,13 @@ class Classifier:
             TypeError: for a network that finds no boxes.
             ValueError: for a picture of another shape or type.
         """
-        if not isinstance(self.network, FasterRCNN):
-            raise TypeError(f"The {self.spec.title} finds no boxes; the Faster R-CNN does.")
+        if self.spec.family is not Family.DETECTOR:
+            raise TypeError(f"The {self.spec.title} finds no boxes; a detector does.")
         picture = scaled(scene)
         with torch.inference_mode():
-            found, chances = self.network.detect(torch.tensor(picture, device=self.device)[None] / 255, threshold)
-        boxes = found.cpu().numpy() * np.divide(np.shape(scene), picture.shape)[[1, 0, 1, 0]].astype(np.float32)
-        probabilities = chances.cpu().numpy()
+            pixels = to_unit_range(torch.tensor(picture, device=self.device)[None])[0]
+            boxes, probabilities = (part.cpu().numpy() for part in self.network.detect(pixels, threshold))
+        boxes = boxes * np.divide(np.shape(scene), picture.shape)[[1, 0, 1, 0]].astype(np.float32)
         return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
 
     def read_pieces(self, scene: np.ndarray) -> Detections:
@@ -159,10 +157,23 @@ class Classifier:
         """
         scene = np.asarray(scene)
         _check(scene, "uint8[H, W]", scene.ndim == 2 and scene.size > 0)
-        found = scenes.pieces(scene)
-        boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
-        probabilities = self.predict_proba(np.array([digit for _, digit in found], np.uint8).reshape(-1, 28, 28))
+        pieces = scenes.pieces(scene)
+        boxes = np.array([box for box, _ in pieces], np.float32).reshape(-1, 4)
+        digits = np.array([digit for _, digit in pieces], np.uint8).reshape(-1, SIDE, SIDE)
+        probabilities = self.predict_proba(digits)
         return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """`uint8[N, 28, 28]` to `logits float[N, 10]`, batch by batch, in evaluation mode."""
+    model.eval()
+    return torch.cat([model(batch).float() for batch in images.split(inference_batch(images.device))])
+
+
+def inference_batch(device: torch.device) -> int:
+    """How many digits to read at once. A GPU wants many; a CPU is up to twice as fast while they fit its caches."""
+    return 100 if device.type == "cpu" else 1000
 
 
 def scaled(scene: np.ndarray) -> np.ndarray:
@@ -174,7 +185,7 @@ def scaled(scene: np.ndarray) -> np.ndarray:
     scene = np.asarray(scene)
     _check(scene, "uint8[H, W]", scene.ndim == 2 and scene.size > 0)
     height, width = scene.shape
-    scale = min(SHORT_SIDE / min(height, width), LONG_SIDE / max(height, width))
+    scale = min(scenes.SHORT_SIDE / min(height, width), scenes.LONG_SIDE / max(height, width))
     size = (max(round(width * scale), 8), max(round(height * scale), 8))
     return np.asarray(Image.fromarray(scene).resize(size, Image.Resampling.BILINEAR))  # smooths when it shrinks
 

@@ -1,6 +1,13 @@
-"""Which device and which arithmetic to use."""
+"""Which device and which precision to use."""
+
+import contextlib
+import platform
+import re
+from pathlib import Path
 
 import torch
+
+CPUINFO = Path("/proc/cpuinfo")  # only Linux has it
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -28,3 +35,22 @@ def pick_precision(precision: str, device: torch.device) -> str:
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
         return "bf16-mixed" if torch.cpu.get_capabilities().get("amx_bf16") else "32-true"
     return "32-true"
+
+
+def describe_device(device: torch.device) -> str:
+    """The device's name, such as "NVIDIA H200" or "2 CPU cores (AMD EPYC 7763)": other models have another speed."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name()
+    if device.type == "mps":
+        return "Apple GPU"
+    count = torch.get_num_threads()
+    return f"{count} CPU core{'s' if count > 1 else ''} ({_processor()})"
+
+
+def _processor() -> str:
+    """The CPU's model; where the system does not give it, its architecture, such as "arm64"."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        if model := re.search(r"^model name\s*:(.+)$", CPUINFO.read_text(), re.MULTILINE):
+            name = model[1]
+    return " ".join(re.sub(r"\((R|TM)\)", " ", name, flags=re.IGNORECASE).split())

@@ -12,6 +12,7 @@ float[N, 10]`, any N. The Faster R-CNN has a second file beside it, `…-scenes`
 `scores float[K]`, surest first.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -23,15 +24,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torchvision.ops import clip_boxes_to_image, roi_align
 
-from atelier import checkpoint
+from atelier import checkpoint, files
 from atelier.classifier import THRESHOLD, Classifier, find_checkpoint
 from atelier.data import mnist, scenes
-from atelier.models.faster_rcnn import ENLARGED, OVERLAP, ROI, STRIDE, FasterRCNN
+from atelier.data.mnist import SIDE
+from atelier.models.faster_rcnn import OVERLAP
+from atelier.models.inputs import to_unit_range
+from atelier.zoo import Family
 
 FORMATS = ("onnx", "pt2", "safetensors")
 DIGITS, SCENES = 256, 50  # to check with
@@ -74,31 +76,27 @@ def export(source: str | os.PathLike, format: str, out: Path) -> list[Exported]:
     if out.exists() and out.samefile(find_checkpoint(source)):
         raise ExportError(f"{out} is the network's own file: choose another name with --out.")
     classifier.network.requires_grad_(False)
-    files = {out: (trace_digits, [check_digits])}
-    if isinstance(classifier.network, FasterRCNN):
+    outputs = {out: (trace_digits, [check_digits])}
+    if classifier.spec.family is Family.DETECTOR:
         if format == "safetensors":  # one file of weights does both
-            files[out][1].append(check_scenes)
+            outputs[out][1].append(check_scenes)
         else:
-            files[out.with_name(f"{out.stem}-scenes{out.suffix}")] = trace_scenes, [check_scenes]
-    unfinished = {path: path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in files}
+            outputs[out.with_name(f"{out.stem}-scenes{out.suffix}")] = trace_scenes, [check_scenes]
     try:
         written = []
-        for path, (trace, checks) in files.items():
-            write(classifier, format, unfinished[path], trace)
-            run = read(unfinished[path], format)
-            written += [Exported(path, *check(run, classifier)) for check in checks]
-        for path in files:
-            os.replace(unfinished[path], path)
+        with contextlib.ExitStack() as stack:  # all files get their names together
+            for path, (trace, checks) in outputs.items():
+                unfinished = stack.enter_context(files.replacing(path))
+                write(classifier, format, unfinished, trace)
+                run = read(unfinished, format)
+                written += [Exported(path, *check(run, classifier)) for check in checks]
     except checkpoint.CheckpointError:
         raise
     except OSError as error:
         raise ExportError(f"{out} could not be written: {error.strerror or error}.") from None
     except Exception as error:  # those of ONNX Runtime have nothing else in common
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"This network could not be exported to {format}: {told[0]}") from error
-    finally:
-        for path in unfinished.values():
-            path.unlink(missing_ok=True)
+        message = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExportError(f"This network could not be exported to {format}: {message[0]}") from error
     return written
 
 
@@ -113,7 +111,9 @@ def write(classifier: Classifier, format: str, path: Path, trace: Callable[[nn.M
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what one part of PyTorch has to say about another
+        network.suppress = suppress_in_graph  # only a detector uses it
         program, outputs = trace(network)
+        del network.suppress
         if format == "pt2":
             content = io.BytesIO()
             torch.export.save(program, content, extra_files={"card.json": json.dumps(card)})
@@ -198,14 +198,13 @@ def check_scenes(run: Run, detector: Classifier) -> tuple[str, float]:
 
 
 def trace_digits(network: nn.Module) -> Graph:
-    graph = DetectorDigits(network) if isinstance(network, FasterRCNN) else Digits(network)
-    example = torch.zeros(3, 28, 28, dtype=torch.uint8)
+    example = torch.zeros(3, SIDE, SIDE, dtype=torch.uint8)
     # strict: PyTorch follows the Python code itself, for which `len` of a tensor need not be a fixed number
-    program = torch.export.export(graph, (example,), dynamic_shapes=({0: Dim("N")},), strict=True)
+    program = torch.export.export(Digits(network), (example,), dynamic_shapes=({0: Dim("N")},), strict=True)
     return program, ["probabilities"]
 
 
-def trace_scenes(network: FasterRCNN) -> Graph:
+def trace_scenes(network: nn.Module) -> Graph:
     example = torch.zeros(112, 168, dtype=torch.uint8)
     sides = {0: Dim("H", min=64), 1: Dim("W", min=64)}  # smaller ones might have too few anchors
     program = torch.export.export(Scenes(network), (example,), dynamic_shapes=(sides,), strict=True)
@@ -223,84 +222,28 @@ class Digits(nn.Module):
         return self.network(digits).softmax(dim=1)
 
 
-class DetectorDigits(nn.Module):
-    """`uint8[N, 28, 28]` to probabilities `float[N, 10]`: `FasterRCNN.forward` for many digits at once."""
-
-    def __init__(self, network: FasterRCNN):
-        super().__init__()
-        self.network = network
-
-    def forward(self, digits: Tensor) -> Tensor:
-        pictures = F.interpolate(digits.unsqueeze(1).float() / 255, size=(ENLARGED, ENLARGED), mode="bilinear")
-        class_logits, _, proposed = look(self.network, pictures)  # (N, R, 11), (N, R)
-        background = class_logits.softmax(dim=2)[:, :, 0].where(proposed, 2.0)  # (N, R)
-        best = background.argmin(dim=1).view(-1, 1, 1).expand(-1, 1, 11)
-        return class_logits.gather(1, best)[:, 0, 1:].softmax(dim=1)
-
-
 class Scenes(nn.Module):
     """`uint8[H, W]` to boxes `float[K, 4]`, labels `int64[K]` and scores `float[K]`: `FasterRCNN.detect`."""
 
-    def __init__(self, network: FasterRCNN):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
     def forward(self, scene: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        class_logits, boxes, proposed = look(self.network, scene[None, None].float() / 255)
-        scores, labels = class_logits[0].softmax(dim=1)[:, 1:].max(dim=1)  # (R,)
-        boxes = boxes[0, torch.arange(len(labels)), 1 + labels]  # (R, 4): as refined for its digit
-        scores, order = scores.where(proposed[0], 0.0).topk(len(scores))  # surest first
+        stages = self.network.forward_stages(to_unit_range(scene[None]))
+        scores, labels = stages.class_logits[0].softmax(dim=1)[:, 1:].max(dim=1)  # (R,)
+        boxes = stages.refined[0, torch.arange(len(labels)), 1 + labels]  # (R, 4): as refined for its digit
+        scores, order = scores.where(stages.proposed[0], 0.0).topk(len(scores))  # highest first
         boxes, labels = boxes[order], labels[order]
-        places, kept = surest(boxes[None], (scores >= THRESHOLD)[None], OVERLAP, len(scores))
+        places, kept = suppress_in_graph(boxes[None], (scores >= THRESHOLD)[None], OVERLAP, len(scores))
         found = places[0][kept[0]]
         return boxes[found], labels[found], scores[found]
 
 
-def look(network: FasterRCNN, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`FasterRCNN.look` once more, without loops over pictures and without shapes that depend on what is in them, both
-    of which a graph of operations would not have.
+def suppress_in_graph(boxes: Tensor, candidates: Tensor, overlap: float, most: int) -> tuple[Tensor, Tensor]:
+    """`faster_rcnn.suppress_overlaps` as plain arithmetic, always with `most` places.
 
-    Args:
-        pictures: `float[N, 1, H, W]` in [0, 1].
-
-    Returns:
-        class logits `float[N, R, 11]` and refined boxes `float[N, R, 11, 4]` of R proposals in each picture; which of
-        the R are real, `bool[N, R]`: there may be fewer.
-    """
-    rpn, roi_heads = network.detector.rpn, network.detector.roi_heads
-    count, _, height, width = pictures.shape
-    padded = F.pad(network.detector.transform.normalize(pictures), (0, -width % STRIDE, 0, -height % STRIDE))
-    features = network.detector.backbone(padded)  # (N, C, H / 4, W / 4)
-    (anchors,) = rpn.anchor_generator.grid_anchors([features.shape[2:]], [[STRIDE, STRIDE]])  # (A, 4)
-    (objectness,), (deltas,) = rpn.head([features])
-    objectness = objectness.permute(0, 2, 3, 1).flatten(1)  # (N, A)
-    deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)  # (N, A, 4)
-    best = objectness.topk(rpn.pre_nms_top_n()).indices  # (N, B)
-    deltas = deltas.gather(1, best.unsqueeze(2).expand(-1, -1, 4))
-    boxes = rpn.box_coder.decode_single(deltas.flatten(0, 1), anchors[best].flatten(0, 1))
-    boxes = clip_boxes_to_image(boxes, (height, width)).unflatten(0, (count, -1))  # (N, B, 4)
-    large = (boxes[:, :, 2:] - boxes[:, :, :2] >= rpn.min_size).all(dim=2)
-    places, proposed = surest(boxes, large, rpn.nms_thresh, rpn.post_nms_top_n())  # (N, R)
-    proposals = boxes.gather(1, places.unsqueeze(2).expand(-1, -1, 4)).flatten(0, 1)  # (N * R, 4)
-    picture = torch.arange(count, dtype=boxes.dtype).view(-1, 1, 1).expand(-1, places.shape[1], -1).flatten(0, 1)
-    regions = roi_align(features, torch.cat([picture, proposals], 1), ROI, 1 / STRIDE, sampling_ratio=2)
-    class_logits, deltas = roi_heads.box_predictor(roi_heads.box_head(regions))
-    refined = clip_boxes_to_image(roi_heads.box_coder.decode_single(deltas, proposals), (height, width))
-    return class_logits.unflatten(0, (count, -1)), refined.view(count, places.shape[1], -1, 4), proposed
-
-
-def surest(boxes: Tensor, candidates: Tensor, overlap: float, most: int) -> tuple[Tensor, Tensor]:
-    """Non-maximum suppression: take the first box, drop those that overlap it, and so on. (In an exported graph,
-    torchvision's own must keep two boxes or more, and it takes one picture at a time.)
-
-    Args:
-        boxes: `float[N, B, 4]`, surest first.
-        candidates: `bool[N, B]`: those that may be taken.
-        overlap: intersection over union above which two boxes are the same.
-        most: how many are taken at most.
-
-    Returns:
-        places of those taken, `int64[N, most]`, and `bool[N, most]`: False where none was left.
+    In an exported graph, torchvision's own must keep two boxes or more, and it takes one picture at a time.
     """
     count = boxes.shape[1]
     corner = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])  # (N, B, B, 2)

@@ -58,7 +58,7 @@ class Recipe:
     learning_rate: float = 1e-2  # at its highest
     schedule: str = "one-cycle"  # how the learning rate goes up and down, one of SCHEDULES
     weight_decay: float = 0.05  # pull of the weights towards zero
-    averaging: float = 0.0  # each step, the weights that answer keep this share of themselves; 0: no averaging
+    ema_decay: float = 0.0  # share that the averaged weights keep of themselves in each step; 0: no averaging
     label_smoothing: float = 0.0  # certainty kept back from the true class (Szegedy et al. 2016, arXiv:1512.00567)
     train_size: int = TRAINING_DIGITS  # how many training digits
     validation_size: int = VALIDATION_DIGITS  # how many validation digits are read after each epoch
@@ -91,8 +91,8 @@ class Recipe:
             raise RecipeError("The learning rate lies above 0 and is at most 1.")
         if self.weight_decay < 0:
             raise RecipeError("Weight decay is at least 0.")
-        if not 0 <= self.averaging < 1:
-            raise RecipeError("Averaging keeps a share of the weights between 0 and 1, without 1.")
+        if not 0 <= self.ema_decay < 1:
+            raise RecipeError("The decay of the averaged weights is at least 0 and below 1.")
         if not 0 <= self.label_smoothing < 1:
             raise RecipeError("Label smoothing lies between 0 and 1, without 1.")
         if not 0 <= self.seed < 2**31:

@@ -5,9 +5,8 @@ import streamlit as st
 from atelier.data import mnist
 from atelier.evaluation.tally import Entry
 from atelier.studies import STUDIES
-from pages.ui import cards, measured, shared
+from pages.ui import cards, measured, navigation, parts
 from pages.views.compare import board, failed_digits, study_view
-from pages.views.train import recipe_form
 
 VIEWS = {
     "Leaderboard": board.show,
@@ -16,7 +15,7 @@ VIEWS = {
 }
 
 state = st.session_state
-shared.through_app()
+navigation.through_app()
 cards.style()
 
 
@@ -35,8 +34,7 @@ def report(expected: dict[str, int | None], entries: list[Entry]) -> str:
         return f"<p>{error}</p>"
 
 
-if said := state.pop("said", ""):
-    st.toast(recipe_form.plain(said), duration="long")
+parts.show_toast()
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     view = st.segmented_control(
         "Compare", list(VIEWS), default="Leaderboard", required=True, key="view", bind="query-params"

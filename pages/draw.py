@@ -6,14 +6,15 @@ import streamlit as st
 from atelier import MODELS
 from atelier.data import drawing, mnist, photo
 from atelier.evaluation import tally
-from pages.ui import cards, shared
+from pages.ui import camera, cards, navigation, networks, scene
 from pages.ui.canvas import Canvas
-from pages.views.draw import scene
+from pages.ui.state import show_digit
+from pages.views.draw.several_digits import several_digits
 
 WELCOME = "Draw a digit from 0 to 9. It is read when the pen lifts."
 
 state = st.session_state
-shared.through_app()
+navigation.through_app()
 
 
 # What the controls do ------------------------------------------------------------------------------------------------
@@ -22,7 +23,7 @@ shared.through_app()
 def read_strokes() -> None:
     picture = drawing.rasterise(state.strokes)
     objection = drawing.objection(picture)
-    shared.show_digit(None if objection else drawing.normalise(picture), objection or WELCOME)
+    show_digit(None if objection else drawing.normalise(picture), objection or WELCOME)
 
 
 canvas = Canvas("draw_canvas", "strokes", drawing.CANVAS, drawing.CANVAS, drawing.PEN, read_strokes)
@@ -36,7 +37,7 @@ def random_test_digit() -> None:
         return
     index = np.random.default_rng().integers(len(images))
     canvas.put([])
-    shared.show_digit(images[index], f"Digit number {index:,} of MNIST's 10,000 test digits.", truth=int(labels[index]))
+    show_digit(images[index], f"Digit number {index:,} of MNIST's 10,000 test digits.", truth=int(labels[index]))
 
 
 def picture_chosen(key: str) -> None:
@@ -48,10 +49,10 @@ def picture_chosen(key: str) -> None:
         state.message = str(error)  # the digit that was there stays
         return
     canvas.put([])
-    shared.show_digit(digit, "Read from your picture.")
+    show_digit(digit, "Read from your picture.")
 
 
-def true_digit_told(revision: int, answers: list[shared.Answer], strokes: dict) -> None:
+def true_digit_told(revision: int, answers: list[networks.Answer], strokes: dict) -> None:
     label = state[f"true_digit_{revision}"]
     state.tally.pop(revision, None)
     if label is not None:
@@ -90,10 +91,10 @@ with page.container(width=drawing.CANVAS):
 with page.container(width="stretch"):
     hide = state.get("hide_answers", False)
     hidden = hide and state.digit is not None and state.revealed != state.revision
-    answers = [shared.ask(spec, state.digit) for spec in MODELS.values()]
+    answers = [networks.ask(spec, state.digit) for spec in MODELS.values()]
     headline = st.empty()  # keeps its place, so that the answers keep theirs: no browser ever shows two of one
-    if shared.agreement(answers) and not hidden:
-        headline.subheader(shared.agreement(answers))
+    if networks.agreement(answers) and not hidden:
+        headline.subheader(networks.agreement(answers))
     with st.grid("auto", min_column_width=165):
         for answer in answers:
             with st.container(border=True, height="stretch"):
@@ -110,7 +111,7 @@ with page.container(width="stretch"):
         st.toggle("Hide answers", key="hide_answers", help="Bet before the reveal.", persist_state="session")
         if hidden:
             st.button("Reveal", type="primary", on_click=state.update, kwargs={"revealed": state.revision})
-        shared.back_to_shipped()
+        networks.back_to_shipped()
     if state.digit is not None and state.truth is None:
         st.segmented_control(
             "True digit",
@@ -131,13 +132,13 @@ with page.container(width="stretch"):
     # With a key it stays the same, and so open, when something above it comes or goes.
     with st.expander("Use a picture or the camera", key="picture_or_camera", icon=":material/photo_camera:"):
         st.file_uploader("Picture of one digit", key="picture", on_change=picture_chosen, args=("picture",))
-        shared.camera("One digit on plain paper", "photo", picture_chosen)
+        camera.camera("One digit on plain paper", "photo", picture_chosen)
 
-if state.digit is None or not shared.loading(answers):
+if state.digit is None or not networks.loading(answers):
     state.answered = state.revision
 with st.container(key="draw_status"):
     st.caption(f"Revision {state.answered}")
 
-scene.several_digits()
-if shared.loading(answers):
-    shared.wait_for_a_network(answers)
+several_digits()
+if networks.loading(answers):
+    networks.wait_for_a_network(answers)

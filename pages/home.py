@@ -7,7 +7,7 @@ import streamlit as st
 from atelier import MODELS, checkpoint
 from atelier.studies import STUDIES, results
 from atelier.studies.conclusions import CONCLUSIONS, Bars, Conclusion
-from pages.ui import cards, measured, shared
+from pages.ui import cards, measured, navigation
 
 CARD = 440  # pixels: the least width of a conclusion's card
 BARS = """<style>
@@ -79,7 +79,7 @@ def plot(bars: Bars) -> str:
     return "".join(f'<div class="measure"><p>{escape(what)}</p>{lines}</div>' for what, lines in rows.items())
 
 
-shared.through_app()
+navigation.through_app()
 cards.style()
 st.title("Deep Learning Atelier")
 st.markdown(

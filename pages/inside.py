@@ -7,7 +7,7 @@ import streamlit as st
 
 from atelier import MODELS
 from atelier.figures import plotting
-from pages.ui import cards, digit_choice, looking, shared
+from pages.ui import background, cards, digit_choice, navigation, networks, parts
 from pages.ui.live import expect_figures
 from pages.views.inside import all_networks, conv, detector, vit_view
 
@@ -33,7 +33,7 @@ STYLE = """<style>
 .scale i { flex: 1; height: 0.7rem; background: linear-gradient(90deg, black, var(--colour)); }
 </style>"""
 
-shared.through_app()
+navigation.through_app()
 cards.style()
 
 
@@ -48,14 +48,14 @@ def evidence(
         seen = evidence(network, digit, target)
         return seen.heat, plotting.png(picture(digit, seen, network.spec.colour)), seen.method
 
-    return looking.side_by_side(seek, _networks, targets)
+    return background.side_by_side(seek, _networks, targets)
 
 
-def summary(answers: list[shared.Answer], truth: int | None) -> str:
+def summary(answers: list[networks.Answer], truth: int | None) -> str:
     """What the answers come to; empty until there are two."""
     given = [answer for answer in answers if answer.digit is not None]
-    told = shared.agreement(answers)
-    if shared.loading(answers) or not told:
+    told = networks.agreement(answers)
+    if networks.loading(answers) or not told:
         return told
     if truth is not None and truth not in {answer.digit for answer in given}:
         return f"{told} It is a {truth}: no network recognises it."
@@ -76,7 +76,7 @@ digit, truth = digit_choice.choose()
 if digit is None:
     st.stop()
 
-answers = [looking.ask(spec, digit) for spec in MODELS.values()]
+answers = [networks.ask_once(spec, digit) for spec in MODELS.values()]
 st.subheader("Why did each of them answer so?")
 with st.container():  # one element, empty or not: what follows keeps its place when a network arrives
     if told := summary(answers, truth):
@@ -88,7 +88,7 @@ st.markdown(
 st.html(STYLE)
 given, found = {answer.spec.name: answer.digit for answer in answers if answer.digit is not None}, {}
 if given:
-    networks, identities = [shared.load(name).result() for name in given], [looking.identity(name) for name in given]
+    networks, identities = [networks.load(name).result() for name in given], [networks.identity(name) for name in given]
     found = dict(zip(given, evidence(networks, identities, digit, list(given.values())), strict=True))
 with st.grid("auto", min_column_width=165):
     for answer in answers:
@@ -97,7 +97,7 @@ with st.grid("auto", min_column_width=165):
             st.html(cards.head(answer.spec) + cards.run(answer.spec))
             with st.container(key=f"evidence_{name}"):
                 if name not in found:
-                    looking.network(name)  # says why
+                    networks.network(name)  # says why
                     continue
                 _, source, method = found[name]
                 told = f"What in the digit spoke for {answer.digit}, to {answer.spec.title}"
@@ -110,14 +110,14 @@ with st.grid("auto", min_column_width=165):
     with st.container(border=True, height="stretch", key="inside_digit"):
         st.html(cards.picture(digit))
 with st.container():
-    for differences in filter(None, map(looking.differences, found)):
+    for differences in filter(None, map(networks.differences, found)):
         st.caption(differences)
     if methods := dict.fromkeys(method for *_, method in found.values()):
         st.caption(" ".join(f"**By {method}**: {METHODS[method]}" for method in methods))
 heats = {name: heat for name, (heat, *_) in found.items()}
-looking.download("The five maps (NPZ)", lambda: looking.npz(digit=digit, **heats), "evidence.npz")
+parts.download("The five maps (NPZ)", lambda: parts.npz(digit=digit, **heats), "evidence.npz")
 
 look_closer(digit)
 expect_figures()
-if shared.loading(answers):
-    shared.wait_for_a_network(answers)
+if networks.loading(answers):
+    networks.wait_for_a_network(answers)

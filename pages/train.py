@@ -4,15 +4,14 @@ import streamlit as st
 
 from atelier import paths
 from atelier.runs import overview
-from pages.ui import cards, shared
+from pages.ui import cards, navigation, parts
 from pages.views.train import recipe_form, run_view, runs_table
 
 state = st.session_state
-shared.through_app()
+navigation.through_app()
 cards.style()
 
-if said := state.pop("said", ""):
-    st.toast(recipe_form.plain(said), duration="long")
+parts.show_toast()
 recipe_form.form()
 
 seen = overview.signs(paths.RUNS)  # before the rest: what changes from here on is noticed

@@ -17,7 +17,7 @@ IMPOSSIBLE = [
     {"precision": "8-bit"},
     {"optimizer": "magic"},
     {"schedule": "lunar"},
-    {"averaging": 1.0},
+    {"ema_decay": 1.0},
     {"seed": -1},
     {"validation_size": 50},
     {"digits_per_scene": 7},

@@ -4,17 +4,17 @@ A page imports this: PyTorch is imported only where other sizes than the default
 """
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
 
+from atelier import files
+from atelier.data.mnist import SIDE, TEST_DIGITS
 from atelier.recipe import Recipe
-from atelier.zoo import MODELS
+from atelier.zoo import MODELS, Family
 
-TEST_DIGITS = 10_000
 SPEEDS = {"train_digits_per_second", "frozen_digits_per_second", "predict_digits_per_second"}
 FORWARD = 1 / 3  # share of a training step: a layer costs one product on the way forth, and two on the way back
 
@@ -29,9 +29,7 @@ def save_throughput(throughput: dict[str, Any], device: str) -> Path:
     `measure_throughput` has returned of each, for "cpu", "cuda" or "mps"."""
     file = throughput_file(device)
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(throughput, indent=1))
-    os.replace(unfinished, file)
+    files.write_json(file, throughput)
     return file
 
 
@@ -89,14 +87,14 @@ def count_operations(model: str, network: str) -> tuple[int, int]:
     from torch.utils.flop_counter import FlopCounterMode
 
     config = json.loads(network)
-    if model in ("vgg16", "alexnet"):
+    if MODELS[model].family is Family.FINE_TUNED:
         config |= {"backbone": "none", "fingerprint": ""}  # sizes count, whatever the weights
-    built, digit = MODELS[model].build(config).eval(), torch.zeros(1, 28, 28, dtype=torch.uint8)
+    built, digit = MODELS[model].build(config).eval(), torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        if not hasattr(built, "see"):
+        if not hasattr(built, "extract_features"):
             built(digit)
             return 0, counter.get_total_flops()
-        features = built.see(digit)
+        features = built.extract_features(digit)
         frozen = counter.get_total_flops()
-        built.read(features)
+        built.classify(features)
         return frozen, counter.get_total_flops() - frozen

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier.classifier import Classifier
+from atelier.classifier import Classifier, inference_batch
 from atelier.data import mnist
-from atelier.training.tasks import inference_batch
+from atelier.paths import ROOT
 
-ROOT = Path(__file__).parents[2]  # where a new Python finds this package
 WARM_UP, REPEATS = 5, 50
 
 

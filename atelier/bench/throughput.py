@@ -9,20 +9,19 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
-from atelier.data import mnist
-from atelier.data.augment import augment
-from atelier.devices import pick_precision
-from atelier.training.loop import Event, Session, fit
-from atelier.training.tasks import Digits, inference_batch, predict_logits
+from atelier.classifier import predict_logits
+from atelier.paths import ROOT
+from atelier.training.events import Event
+from atelier.training.loop import fit
+from atelier.training.session import Session
+from atelier.training.setup import new_session, new_task, to_device
+from atelier.training.tasks import Classification, FineTuning
 from atelier.zoo import MODELS
 
-ROOT = Path(__file__).parents[2]  # where a new Python finds this package
 SECONDS = 1.5  # each number is measured about this long
 STEPS = 4  # of an epoch, while measuring
 
@@ -38,23 +37,22 @@ def measure_throughput(name: str, device: torch.device) -> dict[str, float | Non
     Raises:
         CheckpointError: if a backbone's file is missing.
     """
-    images, labels = (torch.tensor(part, device=device) for part in mnist.load("train"))
+    images, labels = to_device("train", device)
     recipe = MODELS[name].presets["full"]
     recipe = replace(recipe, epochs=100_000, train_size=STEPS * recipe.batch_size, variations=1)
-    fabric = Fabric(accelerator=device.type, devices=1, precision=pick_precision(recipe.precision, device))
-    session = Session(MODELS[name].build(), recipe, fabric)
+    session = new_session(name, recipe, device)
+    task = new_task(name, session, (images, labels), (images[:1], labels[:1]))
     return {
-        "train_digits_per_second": training_speed(session, (images, labels)),
-        "frozen_digits_per_second": seeing_speed(session, images) if hasattr(session.network, "see") else None,
+        "train_digits_per_second": training_speed(session, task),
+        "frozen_digits_per_second": extraction_speed(task, images) if isinstance(task, FineTuning) else None,
         "predict_digits_per_second": speed(partial(predict_logits, session.model), images),
     }
 
 
-def training_speed(session: Session, training: Digits) -> float:
-    """Digits a second, from the end of the first epoch, which warms up and sees what is frozen, to that of another."""
-    one_digit = (training[0][:1], training[1][:1])
+def training_speed(session: Session, task: Classification) -> float:
+    """Digits a second, from the end of the first epoch, which warms up and computes frozen features, to a later end."""
     first: tuple[int, float] | None = None
-    for event in fit(session, training, one_digit):
+    for event in fit(session, task):
         if isinstance(event, Event) and event.split == "val":
             now = time.perf_counter()
             first = first or (event.step, now)
@@ -63,17 +61,9 @@ def training_speed(session: Session, training: Digits) -> float:
     return (event.step - first[0]) * session.recipe.batch_size / (now - first[1])
 
 
-def seeing_speed(session: Session, images: Tensor) -> float:
-    """Digits a second, varied and seen by the frozen part."""
-
-    def see(digits: Tensor) -> Tensor:
-        with torch.no_grad(), session.fabric.autocast():
-            for batch in digits.split(inference_batch(digits.device)):
-                varied = augment(batch.unsqueeze(1).float() / 255, session.recipe.augmentation)
-                features = session.model.see(varied.contiguous(memory_format=torch.channels_last)).half()
-        return features  # of the last batch
-
-    return speed(see, images)
+def extraction_speed(task: FineTuning, images: Tensor) -> float:
+    """Digits a second, augmented and passed through the frozen layers."""
+    return speed(lambda digits: task.extract_chunk(digits, 0, 0), images)
 
 
 def speed(work: Callable[[Tensor], Tensor], images: Tensor) -> float:

@@ -22,20 +22,21 @@ from typing import Any
 
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 
 from atelier.bench.baseline import DigitDataset, train_baseline
 from atelier.data import mnist
-from atelier.devices import pick_device, pick_precision
+from atelier.devices import describe_device, pick_device
+from atelier.paths import ROOT
 from atelier.runs.folder import Run, RunError
-from atelier.runs.recorder import circumstances
-from atelier.training.loop import Event, Session, fit
+from atelier.training.events import Event
+from atelier.training.loop import fit
+from atelier.training.setup import new_session, new_task
 from atelier.training.tasks import Digits
-from atelier.zoo import MODELS
+from atelier.zoo import MODELS, Family, of_family
 
-ROOT = Path(__file__).parents[2]  # where `python -m atelier` finds this package
 TARGET = 0.99
-SPRINT = replace(MODELS["cnn"].presets["demo"], epochs=3)  # our CNN's recipe for the seconds to 99.0%
+(SPRINTER, *_) = of_family(Family.CONVOLUTIONAL)
+SPRINT = replace(MODELS[SPRINTER].presets["demo"], epochs=3)  # the recipe for the seconds to 99.0%
 TO_TARGET, TO_RESULT = "seconds to 99.0%", "start to result"
 
 
@@ -61,11 +62,11 @@ def bench_training(networks: list[str], device: str, repeats: int, file: Path) -
         raise RunError("Measure at least once: --repeats 1.")
     place = pick_device(device)
     machine = {
-        "device": circumstances(SPRINT, place.type)["device_name"],
+        "device": describe_device(place),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    races = seconds_to_target(place, repeats) if "cnn" in networks else []
+    races = seconds_to_target(place, repeats) if SPRINTER in networks else []
     file.parent.mkdir(parents=True, exist_ok=True)
     rows = []
     for measured in chain(races, start_to_result(networks, place, repeats, file.parent)):
@@ -84,7 +85,7 @@ def seconds_to_target(device: torch.device, repeats: int) -> Iterator[dict[str, 
     tensors = [(torch.tensor(images, device=device), torch.tensor(labels, device=device)) for images, labels in data]
     for seed in range(repeats):
         yield race("baseline", "example", seed, train_baseline(*datasets, seed, device))
-        yield race("cnn", "sprint", seed, train_sprint(*tensors, seed, device))
+        yield race(SPRINTER, "sprint", seed, train_sprint(*tensors, seed, device))
 
 
 def race(network: str, preset: str, seed: int, validations: Iterable[tuple[float, int, float]]) -> dict[str, Any]:
@@ -105,10 +106,8 @@ def train_sprint(
 ) -> Iterator[tuple[float, int, float]]:
     """Train our CNN by the recipe SPRINT; yields what `train_baseline` yields."""
     clock = time.perf_counter()
-    fabric = Fabric(accelerator=device.type, devices=1, precision=pick_precision(SPRINT.precision, device))
-    torch.manual_seed(seed)
-    session = Session(MODELS["cnn"].build(), replace(SPRINT, seed=seed), fabric)
-    for event in fit(session, training, validation):
+    session = new_session(SPRINTER, replace(SPRINT, seed=seed), device)
+    for event in fit(session, new_task(SPRINTER, session, training, validation)):
         if isinstance(event, Event) and event.split == "val":
             yield time.perf_counter() - clock, round(event.epoch), event.accuracy
 

@@ -12,7 +12,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-SIZE = 28  # pixels, height and width of a digit
+from atelier.data.mnist import SIDE
+
 BOX = 20  # pixels, the square into which a digit's ink is fitted
 CANVAS = 440  # pixels, height and width of the drawing canvas
 PEN = 26  # pixels, the canvas's pen: a digit that fills most of the canvas gets strokes about as wide as MNIST's
@@ -168,10 +169,10 @@ def normalise(gray: np.ndarray) -> np.ndarray | None:
 
     # The centre of mass goes to row 14, column 14, by whole pixels, as in MNIST's own files.
     mass = digit.sum()
-    top = round(SIZE / 2 - (digit.sum(axis=1) @ np.arange(height)) / mass)
-    left = round(SIZE / 2 - (digit.sum(axis=0) @ np.arange(width)) / mass)
-    top, left = np.clip([top, left], 0, [SIZE - height, SIZE - width])
-    centred = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    top = round(SIDE / 2 - (digit.sum(axis=1) @ np.arange(height)) / mass)
+    left = round(SIDE / 2 - (digit.sum(axis=0) @ np.arange(width)) / mass)
+    top, left = np.clip([top, left], 0, [SIDE - height, SIDE - width])
+    centred = np.zeros((SIDE, SIDE), dtype=np.uint8)
     centred[top : top + height, left : left + width] = digit.round()
     return centred
 

@@ -32,7 +32,8 @@ import numpy as np
 from PIL import Image, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from atelier.data.drawing import SIZE, normalise
+from atelier.data.drawing import normalise
+from atelier.data.mnist import SIDE
 
 FOLDERS = (Path("/usr/share/fonts"),)
 HEIGHT = 96  # pixels, the size of the font that letters are drawn in before they are shrunk
@@ -164,7 +165,7 @@ def load(folders: Sequence[Path] = FOLDERS) -> Glyphs:
             letter.append(index)
             font.append(len(names))
         names.append(file.name)
-    images = np.array(images, dtype=np.uint8).reshape(-1, SIZE, SIZE)
+    images = np.array(images, dtype=np.uint8).reshape(-1, SIDE, SIDE)
     letter, font = np.array(letter, dtype=np.int64), np.array(font, dtype=np.int64)
     looks = _looks(images)
 
@@ -239,7 +240,7 @@ def _looks(images: np.ndarray) -> np.ndarray:
     a product is exact, and the same whatever library multiplies.
     """
     blurred = [gaussian_filter(image.astype(np.float32), 1)[::2, ::2] for image in images]
-    looks = np.array(blurred, dtype=np.float32).reshape(-1, SIZE * SIZE // 4)
+    looks = np.array(blurred, dtype=np.float32).reshape(-1, SIDE * SIDE // 4)
     return np.rint(looks * (UNIT / np.linalg.norm(looks, axis=1, keepdims=True)))
 
 

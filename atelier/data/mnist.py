@@ -13,7 +13,9 @@ from zlib import error as zlib_error
 import numpy as np
 
 FOLDER = Path(__file__).parent / "mnist"
+SIDE = 28  # pixels: height and width of a digit
 CLASSES = 10
+TEST_DIGITS = 10_000
 SPLITS = ("train", "val", "test")
 
 # MD5 of each file's *uncompressed* bytes, as published with the original data.

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
-from atelier.data.drawing import SIZE, normalise
+from atelier.data.drawing import normalise
+from atelier.data.mnist import SIDE
 
 MEGAPIXELS = 40  # more are refused, before they are unpacked
 WORKING_SIZE = 640  # pixels: the longer side is brought to this before ink is sought
@@ -39,7 +40,7 @@ def read_digit(content: bytes) -> np.ndarray:
         PhotoError: if it is no picture, too large, or shows no ink.
     """
     gray = _open(content)
-    if gray.shape == (SIZE, SIZE):
+    if gray.shape == (SIDE, SIDE):
         border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
         digit = 255 - gray if np.median(border) > 127 else gray
         if np.ptp(digit) < CONTRAST:

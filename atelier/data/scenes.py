@@ -16,7 +16,8 @@ from atelier.data import mnist
 from atelier.data.drawing import normalise
 from atelier.recipe import MOST_DIGITS
 
-SHORT_SIDE = 112  # pixels: every scene is this high or this wide
+SHORT_SIDE = 112  # pixels: every scene is this high or this wide,
+LONG_SIDE = 4 * SHORT_SIDE  # and at most this long
 ASPECTS = (1.0, 1.5, 2.0, 3.0, 4.0)  # width to height
 SHARES = (0.4, 0.2, 0.2, 0.1, 0.1)  # of scenes with each aspect in training: wide ones take longer
 SMALLEST = 20  # pixels, the height of a digit

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from atelier.data.drawing import BOX, SIZE
+from atelier.data.drawing import BOX
+from atelier.data.mnist import SIDE
 from atelier.explain.perturbations import perturb
 
 
@@ -48,20 +49,20 @@ def rotation(digit: np.ndarray, degrees: float, seed: int) -> np.ndarray:
 def smaller(digit: np.ndarray, share: float, seed: int) -> np.ndarray:
     """By this share of its size, to whole pixels, about the middle of the picture."""
     small = resized(digit, 1 - share)
-    margin = (SIZE - len(small)) // 2
-    return np.pad(small, (margin, SIZE - len(small) - margin))
+    margin = (SIDE - len(small)) // 2
+    return np.pad(small, (margin, SIDE - len(small) - margin))
 
 
 def larger(digit: np.ndarray, share: float, seed: int) -> np.ndarray:
     """By this share of its size, to whole pixels, about the middle of the picture. What leaves the picture is lost."""
     large = resized(digit, 1 + share)
-    margin = (len(large) - SIZE) // 2
-    return large[margin : margin + SIZE, margin : margin + SIZE]
+    margin = (len(large) - SIDE) // 2
+    return large[margin : margin + SIDE, margin : margin + SIDE]
 
 
 def resized(digit: np.ndarray, times: float) -> np.ndarray:
     """`uint8[side, side]`, the whole picture with a side so many times as long, to whole pixels."""
-    side = round(SIZE * times)
+    side = round(SIDE * times)
     return np.array(Image.fromarray(digit).resize((side, side), Image.Resampling.BILINEAR))
 
 
@@ -87,8 +88,8 @@ def blur(digit: np.ndarray, pixels: float, seed: int) -> np.ndarray:
 
 def occlusion(digit: np.ndarray, pixels: float, seed: int) -> np.ndarray:
     """A square of blank paper of this side covers a part of the box that holds the ink."""
-    border = (SIZE - BOX) / 2
-    middle = np.random.default_rng(seed).uniform(border, SIZE - border, 2)  # stays where it is while the square grows
+    border = (SIDE - BOX) / 2
+    middle = np.random.default_rng(seed).uniform(border, SIDE - border, 2)  # stays where it is while the square grows
     top, left = np.round(middle - pixels / 2).astype(int)
     covered = digit.copy()
     covered[max(top, 0) : top + round(pixels), max(left, 0) : left + round(pixels)] = 0

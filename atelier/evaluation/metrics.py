@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from atelier.classifier import Classifier
 from atelier.data import hands, mnist, scenes
-from atelier.models.faster_rcnn import FasterRCNN
+from atelier.zoo import Family
 
 
 def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -45,7 +45,7 @@ def evaluate(classifier: Classifier) -> dict[str, Any]:
     results["strokes_accuracy"] = float(np.mean(classifier.predict(images) == labels))
     images, labels = hands.small_digits()
     results["load_digits_accuracy"] = float(np.mean(classifier.predict(images) == labels))
-    is_detector = isinstance(classifier.network, FasterRCNN)
+    is_detector = classifier.spec.family is Family.DETECTOR
     return results | (mean_average_precision(classifier) if is_detector else {"map50": None, "map50_95": None})
 
 

@@ -14,28 +14,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from atelier.classifier import Classifier
-from atelier.explain.hooks import watched_copy
+from atelier.explain.hooks import hookable_copy
 
 WARM_UP, REPEATS = 1, 9  # passes
 PLAIN = (nn.Sequential, nn.ModuleList)  # containers that only hold layers together
 
 WORDS = {  # what students call it
     "AdaptiveAvgPool2d": "Average pooling",
-    "AlexNet": "Enlarge, grey to three colours",
-    "AnchorGenerator": "Anchors",
+    "AnchorGrid": "Anchors",
     "Attention": "Attention between tokens",
     "BatchNorm2d": "Batch norm",
     "Block": "Add to the tokens",
-    "CNN": "Brightness 0 … 1",
-    "FasterRCNN": "Enlarge; at the end refine the boxes",
     "FastRCNNPredictor": "Flatten",
     "LayerNorm": "Layer norm",
     "Linear": "Fully connected",
-    "MultiScaleRoIAlign": "RoIAlign",
-    "RegionProposalNetwork": "Proposals, non-maximum suppression",
+    "Propose": "Proposals, non-maximum suppression",
     "TwoMLPHead": "Flatten, ReLU",
-    "VGG16": "Enlarge, grey to three colours",
-    "ViT": "Cut into patches; class token, positions",
 }
 
 
@@ -57,7 +51,7 @@ def layers(classifier: Classifier) -> pd.DataFrame:
             milliseconds: median of REPEATS passes with one digit.
             share: of all the time, 0 to 1.
     """
-    network, device = watched_copy(classifier.network), classifier.device
+    network, device = hookable_copy(classifier.network), classifier.device
     digit = torch.zeros(1, 28, 28, dtype=torch.uint8, device=device)
     digit[:, 4:24, 12:16] = 255  # a 1
     told = torchinfo.summary(network, input_data=digit, depth=99, verbose=0, mode="eval", device=device).summary_list
@@ -76,7 +70,7 @@ def layers(classifier: Classifier) -> pd.DataFrame:
         rows.append(
             {
                 "layer": names[module],
-                "kind": kind(module),
+                "kind": classifier.spec.input_step if module is network else kind(module),
                 "part": part,
                 "output": _shape(output),
                 "part_output": _shape(infos[network.get_submodule(part)].output_size if part else output),

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from atelier.classifier import Classifier
-from atelier.explain.hooks import as_input, watched_copy
-from atelier.models.vit import IMAGE_SIZE, Block, ViT
+from atelier.data.mnist import SIDE
+from atelier.explain.hooks import as_input, hookable_copy
+from atelier.models.vit import Block, ViT
+from atelier.zoo import Family
 
 Fusion = Literal["mean", "max", "min"]
 FUSIONS: dict[str, Callable] = {"mean": np.mean, "max": np.max, "min": np.min}
@@ -98,7 +100,7 @@ def attention_distance(attention: np.ndarray) -> np.ndarray:
     """
     looks = attention[..., 1:, 1:]
     side = math.isqrt(looks.shape[-1])
-    centres = np.stack(np.divmod(np.arange(side**2), side), axis=1) * IMAGE_SIZE / side
+    centres = np.stack(np.divmod(np.arange(side**2), side), axis=1) * SIDE / side
     apart = np.linalg.norm(centres[:, None] - centres, axis=-1)  # (P, P)
     sums = np.maximum(looks.sum(-1), np.finfo(np.float32).tiny)  # 0 for a patch that sees only the class token
     return ((looks * apart).sum(-1) / sums).mean(-1)
@@ -202,13 +204,13 @@ def position_similarity(classifier: Classifier) -> np.ndarray:
 
 def cut(digit: np.ndarray, size: int) -> np.ndarray:
     """A digit's patches as one reads: `uint8[28, 28]` to `uint8[P, size, size]`."""
-    side = IMAGE_SIZE // size
+    side = SIDE // size
     return digit.reshape(side, size, side, size).swapaxes(1, 2).reshape(-1, size, size)
 
 
 def _transformer(classifier: Classifier) -> ViT:
-    if not isinstance(classifier.network, ViT):
-        raise TypeError(f"The {classifier.spec.title} has no attention to show; the Vision Transformer has.")
+    if classifier.spec.family is not Family.TRANSFORMER:
+        raise TypeError(f"The {classifier.spec.title} has no attention; a Vision Transformer has.")
     return classifier.network
 
 
@@ -216,7 +218,7 @@ def _watch(classifier: Classifier, digit: np.ndarray) -> tuple[Tensor, Tensor, l
     """Logits `(10)`; tokens `(depth + 1, T, D)` before the first and after each block; the blocks' attention
     `(1, H, T, T)`, of which the logits are made; they have no gradient with respect to the copy that `forward` returns.
     """
-    network = watched_copy(_transformer(classifier))
+    network = hookable_copy(_transformer(classifier))
     tokens, attention = [], []
 
     def before(block: Block, inputs: tuple[Tensor]) -> None:

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atelier.classifier import Classifier
-from atelier.explain.hooks import as_input, watched_copy
-from atelier.models.cnn import CNN
-from atelier.models.finetuned import Transfer, load_features
+from atelier.data.mnist import SIDE
+from atelier.explain.hooks import as_input, hookable_copy
+from atelier.models.finetuned import load_features
+from atelier.zoo import Family
 
 STEPS = {nn.Conv2d: "Convolution", nn.MaxPool2d: "Pooling", nn.BatchNorm2d: "Normalisation", nn.ReLU: "ReLU"}
-SIDE = 28  # pixels of a digit
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def moved(classifier: Classifier) -> dict[int, float]:
         TypeError: for the Vision Transformer and Faster R-CNN.
     """
     network, retrained = classifier.network, [layer for layer in layers(classifier) if layer.trained]
-    if not isinstance(network, Transfer) or network.config.backbone == "none" or not retrained:
+    if classifier.spec.family is not Family.FINE_TUNED or network.config.backbone == "none" or not retrained:
         return {}
     backbone, _ = load_features(network.architecture, network.config.backbone, network.config.fingerprint)
     distances = {}
@@ -207,9 +207,9 @@ def _steps(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def _record(classifier: Classifier, digit: np.ndarray) -> dict[str, tuple[Tensor, Tensor]]:
     """What goes into each step and what comes out of it, `float[channels, height, width]`, by the step's name."""
-    if not isinstance(classifier.network, CNN | Transfer):
-        raise TypeError(f"The {classifier.spec.title} is not made of convolutional layers; CNN, VGG16 and AlexNet are.")
-    network, seen = watched_copy(classifier.network), {}
+    if not (classifier.spec.family and classifier.spec.family.has_convolutions):
+        raise TypeError(f"The {classifier.spec.title} is not a stack of convolutional layers.")
+    network, seen = hookable_copy(classifier.network), {}
     for name, module in _steps(network):
 
         def keep(_: nn.Module, inputs: tuple[Tensor], output: Tensor, name: str = name) -> None:

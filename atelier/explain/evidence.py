@@ -7,12 +7,12 @@ import torch
 from PIL import Image, ImageDraw
 
 from atelier.classifier import Classifier
+from atelier.data.mnist import SIDE
 from atelier.explain import attention, gradcam
 from atelier.explain.hooks import as_input
-from atelier.models.faster_rcnn import ENLARGED, FasterRCNN
-from atelier.models.vit import ViT
+from atelier.models.faster_rcnn import ENLARGED
+from atelier.zoo import Family
 
-SIDE = 28
 SCALE = 8  # screen pixels for each pixel of a digit
 GREY = 170  # of 255: ink that says nothing, so that colour stands out
 
@@ -33,16 +33,17 @@ def evidence(classifier: Classifier, digit: np.ndarray, target: int) -> Evidence
     gradients. Vision Transformer: gradient-weighted attention rollout. Faster R-CNN: the proposals, by how much each
     looks like the class.
     """
-    if isinstance(classifier.network, FasterRCNN):
-        return _proposals(classifier, digit, target)
-    if isinstance(classifier.network, ViT):
-        rolled = attention.gradient_rollout(classifier, digit, target)
-        patch = SIDE // len(rolled)
-        return Evidence(_normalised(np.kron(rolled, np.ones((patch, patch)))), "gradient rollout")
-    layer = gradcam.default_layer(classifier)
-    heat = gradcam.hires_cam(classifier, digit, target, layer)
-    if heat.any():
-        return Evidence(_normalised(gradcam.enlarged(heat, layer)), "HiResCAM")
+    match classifier.spec.family:
+        case Family.DETECTOR:
+            return _proposals(classifier, digit, target)
+        case Family.TRANSFORMER:
+            rolled = attention.gradient_rollout(classifier, digit, target)
+            patch = SIDE // len(rolled)
+            return Evidence(_normalised(np.kron(rolled, np.ones((patch, patch)))), "gradient rollout")
+        case Family.CONVOLUTIONAL | Family.FINE_TUNED:
+            layer = gradcam.default_layer(classifier)
+            if (heat := gradcam.hires_cam(classifier, digit, target, layer)).any():
+                return Evidence(_normalised(gradcam.enlarged(heat, layer)), "HiResCAM")
     return Evidence(_normalised(gradcam.integrated_gradients(classifier, digit, target)), "integrated gradients")
 
 
@@ -50,7 +51,11 @@ def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Eviden
     """Each proposal votes, for the pixels in its box, with the probability that it gives the class."""
     enlarged = torch.nn.functional.interpolate(as_input(classifier, digit), size=(ENLARGED, ENLARGED), mode="bilinear")
     with torch.inference_mode():
-        ((proposals, class_logits, boxes),) = classifier.network.look(enlarged)
+        stages = classifier.network.forward_stages(enlarged)
+    proposed = stages.proposed[0]
+    proposals, class_logits, boxes = (
+        part[0][proposed] for part in (stages.proposals, stages.class_logits, stages.refined)
+    )
     if not len(proposals):
         return Evidence(np.zeros((SIDE, SIDE), np.float32), "its proposals: none")
     scale = SIDE / ENLARGED

@@ -24,9 +24,9 @@ from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivat
 from torch import Tensor
 
 from atelier.classifier import Classifier
-from atelier.explain.convolutions import SIDE, Layer, layers
-from atelier.explain.hooks import as_input, watched_copy
-from atelier.models.vit import ViT
+from atelier.data.mnist import SIDE
+from atelier.explain.convolutions import Layer, layers
+from atelier.explain.hooks import as_input, hookable_copy
 
 __all__ = [
     "default_layer",
@@ -77,7 +77,7 @@ def grad_cam(classifier: Classifier, digit: np.ndarray, target: int, layer: Laye
     Raises:
         ValueError: for a digit of another shape or type.
     """
-    network = watched_copy(classifier.network)
+    network = hookable_copy(classifier.network)
     captum = LayerGradCam(network, network.get_submodule(layer.convolution.name))
     return _array(captum.attribute(as_input(classifier, digit), target=target, relu_attributions=True))
 
@@ -88,7 +88,7 @@ def hires_cam(classifier: Classifier, digit: np.ndarray, target: int, layer: Lay
     Far from the answer, where a map means one thing here and another there, the mean says little: the CNN's Grad-CAM
     is often blank in its default layer, this seldom.
     """
-    network = watched_copy(classifier.network)
+    network = hookable_copy(classifier.network)
     captum = LayerGradientXActivation(network, network.get_submodule(layer.convolution.name))
     products = captum.attribute(as_input(classifier, digit), target=target)  # (1, channels, h, w)
     return _array(products.sum(dim=1, keepdim=True).relu())
@@ -118,10 +118,10 @@ def integrated_gradients(classifier: Classifier, digit: np.ndarray, target: int)
     Raises:
         ValueError: for a digit of another shape or type.
     """
-    network = watched_copy(classifier.network)
+    network = hookable_copy(classifier.network)
     # Most happens soon after black, in the Vision Transformer, which gives every picture the same contrast, nearly all
     # in the first hundredth of the way to the digit. Powers of equal steps go the same way, but look there more often.
-    power, steps = (4, 100) if isinstance(network, ViT) else (2, 16 if classifier.spec.name == "vgg16" else 24)
+    power, steps = classifier.spec.gradient_steps
     captum = IntegratedGradients(lambda roots: network(roots**power))
     return _array(captum.attribute(as_input(classifier, digit) ** (1 / power), target=target, n_steps=steps))
 

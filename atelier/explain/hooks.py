@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from atelier.classifier import Classifier
+from atelier.data.mnist import SIDE
+from atelier.models.inputs import to_unit_range
 
 
-def watched_copy(network: nn.Module) -> nn.Module:
+def hookable_copy(network: nn.Module) -> nn.Module:
     """The same network with modules and hooks of its own, which costs milliseconds and no memory: the weights are those
     of the original, not copies. So hooks may be set and taken at will; only the weights must not be changed.
 
@@ -30,6 +32,6 @@ def as_input(classifier: Classifier, digit: np.ndarray) -> Tensor:
         ValueError: for any other shape or type.
     """
     digit = np.asarray(digit)
-    if digit.shape != (28, 28) or digit.dtype != np.uint8:
+    if digit.shape != (SIDE, SIDE) or digit.dtype != np.uint8:
         raise ValueError(f"Expected uint8[28, 28]; this is {digit.dtype}{list(digit.shape)}.")
-    return torch.tensor(digit, device=classifier.device)[None, None].float() / 255
+    return to_unit_range(torch.tensor(digit, device=classifier.device)[None])

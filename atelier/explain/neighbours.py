@@ -11,7 +11,6 @@ farther than the true ones the neighbours are that are found so: on average 0.4%
 """
 
 import contextlib
-import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -22,14 +21,15 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from platformdirs import user_cache_path
+from torch import Tensor, nn
 
-from atelier.classifier import Classifier
+from atelier import files
+from atelier.checkpoint import content_hash
+from atelier.classifier import Classifier, inference_batch
 from atelier.data import mnist
-from atelier.explain.hooks import watched_copy
-from atelier.models.faster_rcnn import FasterRCNN
+from atelier.explain.hooks import hookable_copy
 from atelier.paths import CHECKPOINTS
-from atelier.training.tasks import fingerprint, inference_batch
-from atelier.zoo import MODELS
+from atelier.zoo import MODELS, Family
 
 SHIPPED = CHECKPOINTS / "neighbours"
 DAMAGED = (ValueError, KeyError, EOFError, BadZipFile, zlib.error)  # what reading a damaged file raises
@@ -61,26 +61,32 @@ def features(
     Returns:
         `float32[N, D]`; D depends on the network.
     """
-    network, seen = watched_copy(classifier.network), {}
-    detector = network.detector if isinstance(network, FasterRCNN) else None
-    linear = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
-    last = detector.roi_heads.box_predictor if detector else linear[-1]
-    last.register_forward_hook(lambda _, inputs, output: seen.update(features=inputs[0], scores=output))
-    if detector:
-        detector.rpn.register_forward_hook(lambda _, inputs, output: seen.update(proposals=output[0]))
-    found, batch = [], inference_batch(classifier.device)
+    network = hookable_copy(classifier.network)
+    extract = _detector_features if classifier.spec.family is Family.DETECTOR else _last_layer_features
+    parts, batch = [], inference_batch(classifier.device)
     with torch.inference_mode():
         for start in range(0, len(digits), batch):
-            network(torch.tensor(digits[start : start + batch], device=classifier.device))
-            if detector:  # as in its forward: the proposal with the least background answers
-                counts = [len(boxes) for boxes in seen["proposals"]]
-                chances = seen["scores"][0].softmax(1)[:, 0].split(counts)
-                rows = zip(seen["features"].split(counts), chances, strict=True)
-                found.append(torch.stack([part[background.argmin()] for part, background in rows]))
-            else:
-                found.append(seen["features"])
+            parts.append(extract(network, torch.tensor(digits[start : start + batch], device=classifier.device)))
             progress(min(1.0, (start + batch) / len(digits)))
-    return torch.cat(found).float().cpu().numpy()
+    return torch.cat(parts).float().cpu().numpy()
+
+
+def _last_layer_features(network: nn.Module, digits: Tensor) -> Tensor:
+    """The input of the last fully connected layer, `float[N, D]`."""
+    inputs: list[Tensor] = []
+    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    with last.register_forward_pre_hook(lambda _, args: inputs.append(args[0])):
+        network(digits)
+    return inputs[0]
+
+
+def _detector_features(network: nn.Module, digits: Tensor) -> Tensor:
+    """The box head's features of the proposal that gives the answer, `float[N, D]`."""
+    inputs: list[Tensor] = []
+    with network.detector.roi_heads.box_predictor.register_forward_pre_hook(lambda _, args: inputs.append(args[0])):
+        stages = network.forward_stages(network.enlarge(digits))
+    features = inputs[0].unflatten(0, stages.proposed.shape)  # (N, R, D)
+    return features[torch.arange(len(features)), network.answering_proposal(stages)]
 
 
 @dataclass(frozen=True)
@@ -126,12 +132,8 @@ class Neighbours:
             OSError: if it cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
-        try:
+        with files.replacing(path) as unfinished:
             np.savez_compressed(unfinished, **{field.name: getattr(self, field.name) for field in fields(self)})
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def nearest(
         self, classifier: Classifier, digit: np.ndarray, count: int
@@ -178,7 +180,7 @@ def _find(classifier: Classifier, progress: Callable[[float], None]) -> Neighbou
 
 def name_of(classifier: Classifier) -> str:
     """32 hexadecimal digits that name a network's weights."""
-    return fingerprint(classifier.network.state_dict().values())[:32]
+    return content_hash(classifier.network.state_dict().values())[:32]
 
 
 def farther(found: Neighbours, classifier: Classifier, digits: np.ndarray, count: int) -> float:

@@ -2,15 +2,15 @@
 
 Ren, He, Girshick and Sun 2015, "Faster R-CNN" (arXiv:1506.01497); RoIAlign from He et al. 2017 (arXiv:1703.06870).
 
-`walk` sends a scene through the detector once, part by part, and keeps what each part hands on. `decide` is the last
+`trace` sends a scene through the detector once, part by part, and keeps what each part hands on. `decide` is the last
 step. It needs no network, so its thresholds can be moved while one watches.
 
     import atelier
     from atelier.explain import proposals
 
-    walk = proposals.walk(atelier.load("faster_rcnn"), scene)
-    print(walk.objectness.shape, len(walk.candidates), len(walk.proposals))
-    print(proposals.decide(walk, score=0.5).found.reading)
+    trace = proposals.trace(atelier.load("faster_rcnn"), scene)
+    print(trace.objectness.shape, len(trace.candidates), len(trace.proposals))
+    print(proposals.decide(trace, score=0.5).found.reading)
 
 Boxes are left, top, right, bottom. Until `decide` gives them back in pixels of the scene, they are in pixels of the
 picture as scaled for the network.
@@ -24,14 +24,14 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import batched_nms, clip_boxes_to_image, nms, remove_small_boxes
+from torchvision.ops import batched_nms, box_iou, nms, remove_small_boxes
 
 from atelier.classifier import Classifier, Detections, scaled
-from atelier.data.drawing import SIZE
-from atelier.models.faster_rcnn import ENLARGED, OVERLAP, SHORT_SIDE, STRIDE, FasterRCNN
+from atelier.data.mnist import SIDE
+from atelier.models.faster_rcnn import ENLARGED, OVERLAP, SHORT_SIDE, STRIDE
+from atelier.models.inputs import to_unit_range
+from atelier.zoo import Family
 
 SMALLEST = 1e-2  # pixels: torchvision drops refined boxes that are flatter,
 MOST = 100  # and all but so many of the surest
@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Walk:
+class Trace:
     """What each part of the detector hands on.
 
     Shapes: H x W pixels, C channels, a map of M x N places, A anchors at each, K candidates, R proposals.
@@ -78,7 +78,7 @@ class Walk:
 
 
 @torch.inference_mode()
-def walk(classifier: Classifier, scene: np.ndarray) -> Walk:
+def trace(classifier: Classifier, scene: np.ndarray) -> Trace:
     """Both stages of the detector, part by part.
 
     Args:
@@ -89,52 +89,35 @@ def walk(classifier: Classifier, scene: np.ndarray) -> Walk:
         TypeError: for a network that finds no boxes.
         ValueError: for a picture of another shape or type.
     """
-    if not isinstance(classifier.network, FasterRCNN):
-        raise TypeError(f"The {classifier.spec.title} finds no boxes; the Faster R-CNN does.")
-    detector, config = classifier.network.detector, classifier.network.config
-    rpn, roi_heads = detector.rpn, detector.roi_heads
-
+    if classifier.spec.family is not Family.DETECTOR:
+        raise TypeError(f"The {classifier.spec.title} finds no boxes; a detector does.")
+    network = classifier.network
     picture = scaled(scene)
-    size = height, width = picture.shape
-    pixels = detector.transform.normalize(torch.tensor(picture, device=classifier.device)[None] / 255)  # (1, H, W)
-    padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))[None]  # whole strides
-    features = detector.backbone(padded)  # (1, C, M, N)
+    stages = network.forward_stages(to_unit_range(torch.tensor(picture, device=classifier.device)[None]))
+    rows, columns = stages.features.shape[2:]
+    objectness = stages.objectness[0].sigmoid()  # (P,)
+    proposed = stages.proposed[0]
+    at_places = (rows, columns, -1)
 
-    # First stage: how much does each anchor look like some digit, and which box would fit better?
-    (objectness,), (deltas,) = rpn.head([features])  # (1, A, M, N), (1, A * 4, M, N)
-    objectness = objectness[0].permute(1, 2, 0)  # (M, N, A): the order of the anchors
-    places = objectness.shape
-    deltas = deltas.reshape(places[2], 4, *places[:2]).permute(2, 3, 0, 1).reshape(-1, 4)  # (M * N * A, 4)
-    anchors = rpn.anchor_generator(ImageList(padded, [size]), [features])[0]  # (M * N * A, 4)
-    shifted = rpn.box_coder.decode(deltas, [anchors])[:, 0]  # (M * N * A, 4)
-    surest = objectness.flatten().topk(min(rpn.pre_nms_top_n(), objectness.numel())).indices
-    candidates, chances = clip_boxes_to_image(shifted[surest], size), objectness.flatten()[surest].sigmoid()
-    large = remove_small_boxes(candidates, rpn.min_size)
-    candidates, chances = candidates[large], chances[large]  # (K, 4), (K,)
-    kept = nms(candidates, chances, rpn.nms_thresh)[: rpn.post_nms_top_n()]  # (R,)
+    def array(tensor: torch.Tensor) -> np.ndarray:
+        return tensor.cpu().numpy()
 
-    # Second stage: which digit is in each proposal, and which box would fit better still?
-    proposals = candidates[kept]
-    crops = roi_heads.box_roi_pool({"0": features}, [proposals], [size])  # (R, C, 7, 7)
-    class_logits, deltas = roi_heads.box_predictor(roi_heads.box_head(crops))  # (R, 11), (R, 11 * 4)
-    refined = roi_heads.box_coder.decode(deltas, [proposals]).reshape(-1, class_logits.shape[1], 4)
-
-    return Walk(
+    return Trace(
         scene_size=np.shape(scene),
         stride=STRIDE,
         picture=picture,
-        features=features[0].cpu().numpy(),
-        anchor_sizes=tuple(config.anchor_sizes),
-        anchor_shapes=tuple(config.anchor_shapes),
-        anchors=anchors.reshape(*places, 4).cpu().numpy(),
-        objectness=objectness.sigmoid().cpu().numpy(),
-        shifted=shifted.reshape(*places, 4).cpu().numpy(),
-        candidates=candidates.cpu().numpy(),
-        candidates_objectness=chances.cpu().numpy(),
-        kept=kept.cpu().numpy(),
-        crops=crops.cpu().numpy(),
-        probabilities=class_logits.softmax(dim=1).cpu().numpy(),
-        refined=clip_boxes_to_image(refined, size).cpu().numpy(),
+        features=array(stages.features[0]),
+        anchor_sizes=tuple(network.config.anchor_sizes),
+        anchor_shapes=tuple(network.config.anchor_shapes),
+        anchors=array(stages.anchors.view(*at_places, 4)),
+        objectness=array(objectness.view(at_places)),
+        shifted=array(stages.shifted[0].view(*at_places, 4)),
+        candidates=array(stages.candidates[0]),
+        candidates_objectness=array(objectness[stages.best[0]]),
+        kept=array(stages.kept[0][proposed]),
+        crops=array(stages.regions[0][proposed]),
+        probabilities=array(stages.class_logits[0].softmax(dim=1)[proposed]),
+        refined=array(stages.refined[0][proposed]),
     )
 
 
@@ -170,17 +153,17 @@ class Decision:
         return Detections(of.boxes[kept], of.labels[kept], of.scores[kept], of.probabilities[kept])
 
 
-def decide(walk: Walk, score: float = 0.5, overlap: float = OVERLAP, each_class: bool = False) -> Decision:
+def decide(trace: Trace, score: float = 0.5, overlap: float = OVERLAP, each_class: bool = False) -> Decision:
     """The last step: leave out unsure boxes, and of boxes that overlap keep the surest.
 
     Args:
-        walk: the steps before.
+        trace: the steps before.
         score: the least probability of a box's digit.
         overlap: intersection over union from which two boxes are taken for the same digit.
         each_class: torchvision's rule. Every class of every proposal is a box of its own, and suppresses only boxes of
             its class: one digit may be read twice, once as a 4 and once as a 9. This project's rule is one box a digit.
     """
-    boxes, chances = torch.from_numpy(walk.refined)[:, 1:], torch.from_numpy(walk.probabilities)[:, 1:]
+    boxes, chances = torch.from_numpy(trace.refined)[:, 1:], torch.from_numpy(trace.probabilities)[:, 1:]
     if each_class:
         proposals, labels = torch.nonzero(chances > score, as_tuple=True)
         large = remove_small_boxes(boxes[proposals, labels], SMALLEST)
@@ -193,7 +176,7 @@ def decide(walk: Walk, score: float = 0.5, overlap: float = OVERLAP, each_class:
         scores, labels = scores[proposals], labels[proposals]
         boxes = boxes[proposals, labels]
         kept = nms(boxes, scores, overlap)
-    (height, width), (rows, columns) = walk.scene_size, walk.picture.shape
+    (height, width), (rows, columns) = trace.scene_size, trace.picture.shape
     in_scene = boxes.numpy() * np.array([width / columns, height / rows] * 2, np.float32)
     likely = Detections(in_scene, labels.numpy(), scores.numpy(), chances[proposals].numpy())
     return Decision(likely, kept.numpy())
@@ -212,17 +195,6 @@ class Reading:
     recall: float | None  # share of the true boxes that were found; None if there is none
 
 
-def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of each two: `float[T, 4]` and `float[K, 4]` to `float32[T, K]`; 0 for boxes without
-    area."""
-    a, b = np.asarray(boxes, np.float32)[:, None], np.asarray(others, np.float32)[None]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = np.maximum(sides, 0).prod(-1)
-    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (a, b)]
-    union = areas[0] + areas[1] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
 def read_true_boxes(
     true: np.ndarray, found: np.ndarray, threshold: float = 0.5, alike: np.ndarray | None = None
 ) -> Reading:
@@ -235,7 +207,8 @@ def read_true_boxes(
         threshold: a box is right if its intersection over union with the true one is at least this,
         alike: `bool[T, K]`, and if both have the same digit; None if only the place counts.
     """
-    iou = box_iou(true, found)
+    boxes = (torch.from_numpy(np.asarray(part, np.float32).reshape(-1, 4)) for part in (true, found))
+    iou = box_iou(*boxes).nan_to_num().numpy()  # boxes without area overlap nothing
     fits = iou if alike is None else np.where(alike, iou, -1)
     found_by = np.full(len(true), -1)
     for number, overlaps in enumerate(fits.T):
@@ -277,16 +250,16 @@ def slide(classifier: Classifier, picture: np.ndarray, window: int, stride: int)
         stride: pixels.
     """
     height, width = picture.shape
-    scale, half = SIZE / window, SIZE // 2
+    scale, half = SIDE / window, SIDE // 2
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrunk = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-    views = np.lib.stride_tricks.sliding_window_view(np.pad(shrunk, half), (SIZE, SIZE))  # one for each pixel, and 1
+    views = np.lib.stride_tricks.sliding_window_view(np.pad(shrunk, half), (SIDE, SIDE))  # one for each pixel, and 1
     rows, columns = (
         np.minimum(np.rint(np.arange(0, length + 1, stride) * scale), last - 1).astype(int)
         for length, last in zip(picture.shape, views.shape, strict=False)
     )
     windows = views[np.ix_(rows, columns)]  # (M, N, 28, 28)
-    probabilities = classifier.predict_proba(windows.reshape(-1, SIZE, SIZE)).reshape(*windows.shape[:2], 10)
+    probabilities = classifier.predict_proba(windows.reshape(-1, SIDE, SIDE)).reshape(*windows.shape[:2], 10)
     return Slide(probabilities.max(-1), probabilities.argmax(-1), window, stride)
 
 

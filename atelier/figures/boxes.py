@@ -15,7 +15,7 @@ from atelier.figures import curves, plotting
 from atelier.zoo import MODELS
 
 if TYPE_CHECKING:
-    from atelier.explain.proposals import Decision, Slide, Walk
+    from atelier.explain.proposals import Decision, Slide, Trace
 
 KEPT, DROPPED, TRUE = MODELS["faster_rcnn"].colour, "#9AA0A6", "#56B4E9"
 SIZES = ("#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#FFFFFF")  # of anchors; Okabe and Ito's, for colour-blind people
@@ -74,7 +74,7 @@ def channels(maps: np.ndarray, chosen: np.ndarray, columns: int, of: str = "") -
 # First stage: anchors, objectness, proposals -------------------------------------------------------------------------
 
 
-def anchors(walk: "Walk", row: int, column: int) -> Figure:
+def anchors(walk: "Trace", row: int, column: int) -> Figure:
     """The anchors at a place of the map, and the surest of them as the first stage shifts it. A click comes with the
     place's row and column as `point`."""
     boxes, best = walk.anchors[row, column], walk.objectness[row, column].argmax()
@@ -106,7 +106,7 @@ def anchors(walk: "Walk", row: int, column: int) -> Figure:
     return figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top"})
 
 
-def anchor_scores(walk: "Walk", row: int, column: int) -> Figure:
+def anchor_scores(walk: "Trace", row: int, column: int) -> Figure:
     """The objectness of the anchors at one place: a column a size, a row a shape."""
     scores = walk.objectness[row, column].reshape(len(walk.anchor_shapes), -1)
     return plotting.figure(
@@ -119,7 +119,7 @@ def anchor_scores(walk: "Walk", row: int, column: int) -> Figure:
     )
 
 
-def objectness(walk: "Walk") -> Figure:
+def objectness(walk: "Trace") -> Figure:
     """Where the first stage sees some digit: at each place the surest of its anchors."""
     shown = _places(walk, walk.objectness.max(-1), "%{z:.1%} some digit", FAINT, colorbar=_percent("some digit here"))
     return _over(
@@ -130,7 +130,7 @@ def objectness(walk: "Walk") -> Figure:
     )
 
 
-def objectness_by_anchor(walk: "Walk") -> Figure:
+def objectness_by_anchor(walk: "Trace") -> Figure:
     """The same for each anchor alone: a column a size, a row a shape."""
     maps, columns = np.moveaxis(walk.objectness, -1, 0), len(walk.anchor_sizes)
     names = [f"{size:g} px, {shape:g} : 1" for shape in walk.anchor_shapes for size in walk.anchor_sizes]
@@ -155,7 +155,7 @@ def objectness_by_anchor(walk: "Walk") -> Figure:
     )
 
 
-def candidates(walk: "Walk", most: int) -> Figure:
+def candidates(walk: "Trace", most: int) -> Figure:
     """The surest boxes of the first stage; those in orange outlive non-maximum suppression."""
     boxes, kept = walk.candidates[:most], np.isin(np.arange(len(walk.candidates[:most])), walk.kept)
     return _over(
@@ -170,7 +170,7 @@ def candidates(walk: "Walk", most: int) -> Figure:
     )
 
 
-def survivors(walk: "Walk", most: int) -> Figure:
+def survivors(walk: "Trace", most: int) -> Figure:
     """Those of the surest boxes that non-maximum suppression leaves: the proposals."""
     kept = walk.kept[walk.kept < most]
     boxes, chances = walk.candidates[kept], walk.candidates_objectness[kept]
@@ -200,7 +200,7 @@ def _dots(boxes: np.ndarray, chances: np.ndarray, kept: np.ndarray) -> Scatter:
 # Second stage: crops, classes, boxes ---------------------------------------------------------------------------------
 
 
-def crops(walk: "Walk", chosen: int) -> Figure:
+def crops(walk: "Trace", chosen: int) -> Figure:
     """The surest proposals: above as cut out of the picture, below as the second stage gets them. A click comes with
     the proposal's number as `customdata`."""
     boxes, chances = walk.proposals[:SHOWN], walk.proposals_objectness[:SHOWN]
@@ -243,7 +243,7 @@ def crops(walk: "Walk", chosen: int) -> Figure:
     )
 
 
-def classes(walk: "Walk", chosen: int) -> Figure:
+def classes(walk: "Trace", chosen: int) -> Figure:
     """What the second stage says of the surest proposals, a row each. A click comes with the proposal as `y`."""
     shares = np.roll(walk.probabilities[:SHOWN], -1, axis=1)  # "no digit" last
     frame = plotting.rectangles(*np.array([[-0.5], [chosen - 0.5], [10.5], [chosen + 0.5]]))
@@ -258,7 +258,7 @@ def classes(walk: "Walk", chosen: int) -> Figure:
     )
 
 
-def refined(walk: "Walk", chosen: int) -> Figure:
+def refined(walk: "Trace", chosen: int) -> Figure:
     """The surest proposals (grey) and what the second stage makes of them (orange), the chosen one thick."""
     shares = walk.probabilities[:SHOWN]
     rows, digits = np.arange(len(shares)), shares[:, 1:].argmax(1)
@@ -331,7 +331,7 @@ def _over(picture: np.ndarray, traces: list, title: str, subtitle: str) -> Figur
     return plotting.pictures([dark, *traces], title, subtitle, width, height)
 
 
-def _places(walk: "Walk", values: np.ndarray, told: str, colours: list, **scale: Any) -> Heatmap:
+def _places(walk: "Trace", values: np.ndarray, told: str, colours: list, **scale: Any) -> Heatmap:
     """Values in 0..1 at the places of the map."""
     return Heatmap(
         z=values,

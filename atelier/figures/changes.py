@@ -9,11 +9,11 @@ import numpy as np
 from plotly.colors import qualitative
 from plotly.graph_objects import Figure, Image, Scatter, Scattergl
 
+from atelier.data.mnist import SIDE
 from atelier.explain.perturbations import KINDS, Flip
 from atelier.figures import curves, plotting
 from atelier.zoo import MODELS
 
-SIDE = plotting.SIDE
 # In pixels of a digit: a cell's width; a row's title, and its height with words beneath; two lines of columns' titles.
 CELL, TITLE, ROW, HEAD = SIDE + 6, 9, SIDE + 30, 18
 WHITE, BRIGHTER, DARKER = (247, 247, 247), (178, 24, 43), (33, 102, 172)  # of a step; colour-blind people see both

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from plotly.graph_objects import Figure, Heatmap, Image, Scatter
 
+from atelier.data.mnist import SIDE
 from atelier.figures import curves, plotting
-from atelier.figures.plotting import SIDE, TEXT
+from atelier.figures.plotting import TEXT
 
 COLUMNS = 6  # of a sheet of digits
 FEWEST = 10  # digits of a bin of a reliability diagram

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from plotly.graph_objects import Figure, Heatmap, Image, Scatter
 
+from atelier.data.mnist import SIDE
 from atelier.figures import plotting
-from atelier.figures.plotting import SIDE, TEXT
+from atelier.figures.plotting import TEXT
 from atelier.zoo import MODELS
 
 POINTS = 500  # of a curve: a figure shows no more

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from plotly.graph_objects import Bar, Figure, Heatmap, Image, Scatter
 
+from atelier.data.mnist import SIDE
 from atelier.figures import plotting
 
 if TYPE_CHECKING:
     from atelier.explain.convolutions import PixelArithmetic
 
-SIDE = plotting.SIDE
 COLUMNS = 8  # of a sheet of maps
 PRINTED = 5  # rows and columns up to which each number of a window is printed
 FINEST = 64  # rows and columns of a map in a sheet: more are not seen

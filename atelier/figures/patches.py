@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from plotly.graph_objects import Bar, Figure, Heatmap, Image, Scatter
 
+from atelier.data.mnist import SIDE
 from atelier.figures import plotting
 from atelier.zoo import MODELS
 
-SIDE, TEXT = plotting.SIDE, plotting.TEXT
+TEXT = plotting.TEXT
 COLOUR = MODELS["vit"].colour
 GREY = "#7A8794"  # can be seen on light and dark
 PITCH = SIDE + 4  # from one small picture to the next, in pixels of the digit

@@ -16,7 +16,6 @@ from plotly.graph_objects import Bar, Figure, Heatmap, Scatter
 from plotly.graph_objects import Image as ImageTrace
 
 TITLE, TEXT = 20, 15  # pixels: read from the last row
-SIDE = 28  # pixels of a digit
 ZERO, BELOW = "#000000", "#737D88"  # of a scale around zero
 
 

@@ -9,12 +9,12 @@ from atelier.figures import plotting
 from atelier.figures.boxes import FAINT, KEPT, NOTHING, SIZES
 
 if TYPE_CHECKING:
-    from atelier.explain.proposals import Decision, Walk
+    from atelier.explain.proposals import Decision, Trace
 
 STEPS, COLUMNS = 8, 4
 
 
-def strip(walk: "Walk", decision: "Decision", row: int, column: int, names: list[str], step: int) -> Figure:
+def strip(walk: "Trace", decision: "Decision", row: int, column: int, names: list[str], step: int) -> Figure:
     """All eight steps, small, in two rows; the one that is looked at is framed. A click comes with a step's number,
     from 0, as `customdata`.
 

@@ -15,9 +15,9 @@ Three ideas, in the order in which a digit meets them:
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
+from atelier.models.inputs import to_unit_range
 from atelier.models.sizes import check_number, check_numbers
 
 
@@ -55,8 +55,7 @@ class CNN(nn.Module):
         )
 
     def forward(self, digits: Tensor) -> Tensor:
-        if digits.dtype == torch.uint8:
-            digits = digits.unsqueeze(1).float() / 255  # (N, 1, 28, 28) in [0, 1]
+        digits = to_unit_range(digits)  # (N, 1, 28, 28)
         return self.classifier(self.features(digits))
 
 

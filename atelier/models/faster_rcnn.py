@@ -15,21 +15,22 @@ A picture passes two stages:
 Of boxes that overlap, non-maximum suppression keeps the surest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import detection
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import AnchorGenerator
-from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
+from torchvision.models.detection.rpn import AnchorGenerator, RegionProposalNetwork
+from torchvision.ops import MultiScaleRoIAlign, RoIAlign, clip_boxes_to_image, nms
 
-from atelier.data.scenes import SHORT_SIDE
+from atelier.data.scenes import LONG_SIDE, SHORT_SIDE
+from atelier.models.inputs import to_unit_range
 from atelier.models.sizes import check_number, check_numbers
 
-LONG_SIDE = 4 * SHORT_SIDE  # pixels: scenes are scaled to SHORT_SIDE, unless they are longer then
 STRIDE = 4  # pixels from one place of the map to the next
 ENLARGED = 72  # pixels: a single digit of 28 x 28 is enlarged, so that its ink is as large as most digits in scenes
 ROI = 7  # height and width of the grid that RoIAlign cuts out
@@ -50,11 +51,59 @@ class FasterRCNNConfig:
         check_numbers("anchor_shapes", self.anchor_shapes, fewest=1, most=5, low=0.1, high=10, whole=False)
 
 
+class Stages(NamedTuple):
+    """All that lies between N pictures and their boxes.
+
+    In each picture: P anchors (A at each place of the map, row by row), B candidates, R proposals. Boxes are left, top,
+    right, bottom in pixels.
+    """
+
+    features: Tensor  # float[N, C, H / 4, W / 4]
+    anchors: Tensor  # float[P, 4]
+    objectness: Tensor  # float[N, P], logits: how much each anchor looks like some digit
+    proposals: Tensor  # float[N, R, 4]
+    proposed: Tensor  # bool[N, R], False for padding: pictures of a batch differ in their number of proposals
+    shifted: Tensor  # float[N, P, 4], the anchors, shifted and stretched to fit
+    best: Tensor  # int64[N, B], the anchors of highest objectness, highest first
+    candidates: Tensor  # float[N, B, 4], their shifted boxes, cut at the picture's border
+    kept: Tensor  # int64[N, R], the candidates that non-maximum suppression keeps: they become the proposals
+    regions: Tensor  # float[N, R, C, 7, 7], the features under each proposal
+    class_logits: Tensor  # float[N, R, 11], background first
+    refined: Tensor  # float[N, R, 11, 4], a box for each class
+
+
+Suppress = Callable[[Tensor, Tensor, float, int], tuple[Tensor, Tensor]]
+
+
+def suppress_overlaps(boxes: Tensor, candidates: Tensor, overlap: float, most: int) -> tuple[Tensor, Tensor]:
+    """Non-maximum suppression in each of N pictures: keep the first box, drop those that overlap it, and so on.
+
+    Args:
+        boxes: `float[N, B, 4]`, in order of preference.
+        candidates: `bool[N, B]`, the boxes that may be kept.
+        overlap: intersection over union above which two boxes are the same.
+        most: how many boxes of a picture are kept at most.
+
+    Returns:
+        indices of the kept boxes, `int64[N, R]`, and `bool[N, R]`, False where a picture has fewer than R.
+    """
+    rank = torch.arange(boxes.shape[1], 0, -1, dtype=boxes.dtype, device=boxes.device)  # stands for a score
+    kept = []
+    for picture, wanted in zip(boxes, candidates, strict=True):
+        (indices,) = torch.nonzero(wanted, as_tuple=True)
+        kept.append(indices[nms(picture[indices], rank[indices], overlap)[:most]])
+    longest = max([1, *map(len, kept)])
+    places = torch.stack([F.pad(indices, (0, longest - len(indices)), value=-1) for indices in kept])
+    return places.clamp(min=0), places >= 0
+
+
 class FasterRCNN(nn.Module):
     """`uint8[N, 28, 28]`, or `float[N, 1, 28, 28]` in [0, 1], to `logits float[N, 10]`; `detect` finds boxes.
 
-    Shapes in comments: N pictures, C channels, R proposals in a picture.
+    Shapes in comments: N pictures, C channels, R proposals in a picture; see Stages.
     """
+
+    suppress: Suppress = staticmethod(suppress_overlaps)  # an exported graph needs another one
 
     def __init__(self, config: FasterRCNNConfig = FasterRCNNConfig()):
         super().__init__()
@@ -79,47 +128,64 @@ class FasterRCNN(nn.Module):
             box_positive_fraction=0.9,  # most of them on digits: telling these apart is harder than telling background
             box_nms_thresh=OVERLAP,
         )
+        self.anchors = AnchorGrid(self.detector.rpn.anchor_generator)
+        self.propose = Propose()
+        self.roi_align = RoIAlign(ROI, 1 / STRIDE, sampling_ratio=2)
 
     def forward(self, digits: Tensor) -> Tensor:
-        """The box head's scores for the proposal that looks most like a digit, background left out.
+        """The box head's digit logits of the proposal that looks most like a digit.
 
         Taken before any threshold and before non-maximum suppression: the detector answers for every picture.
         """
-        if digits.dtype == torch.uint8:
-            digits = digits.unsqueeze(1).float() / 255  # (N, 1, 28, 28) in [0, 1]
-        pictures = F.interpolate(digits, size=(ENLARGED, ENLARGED), mode="bilinear")
-        logits = []
-        for _, class_logits, _ in self.look(pictures):
-            if len(class_logits) == 0:  # only if the weights are no numbers any more
-                logits.append(class_logits.new_full((10,), float("nan")))
-                continue
-            best = class_logits.softmax(dim=1)[:, 0].argmin()  # least background
-            logits.append(class_logits[best, 1:])
-        return torch.stack(logits)
+        stages = self.forward_stages(self.enlarge(digits))
+        answering = self.answering_proposal(stages).view(-1, 1, 1).expand(-1, 1, 11)
+        logits = stages.class_logits.gather(1, answering)[:, 0, 1:]  # (N, 10)
+        return logits.where(stages.proposed.any(dim=1, keepdim=True), torch.nan)  # no proposal: weights are not finite
 
-    def look(self, pictures: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Both stages, and no decision yet.
+    def enlarge(self, digits: Tensor) -> Tensor:
+        """Single digits, as `forward` takes them, as pictures `float[N, 1, 72, 72]` in [0, 1]."""
+        return F.interpolate(to_unit_range(digits), size=(ENLARGED, ENLARGED), mode="bilinear")
+
+    def answering_proposal(self, stages: Stages) -> Tensor:
+        """In each picture the proposal that looks least like background, `int64[N]`: a digit's logits are its own."""
+        background = stages.class_logits.softmax(dim=2)[:, :, 0]
+        return background.where(stages.proposed, 2.0).argmin(dim=1)
+
+    def forward_stages(self, pictures: Tensor, suppress: Suppress | None = None) -> Stages:
+        """Both stages with all they compute on the way, and no decision yet.
 
         Args:
             pictures: `float[N, 1, H, W]` in [0, 1].
-
-        Returns:
-            for each picture its proposals `float[R, 4]` (left, top, right, bottom in pixels), their class logits
-            `float[R, 11]`, background first, and the refined boxes `float[R, 11, 4]`, one for each class.
+            suppress: another implementation of non-maximum suppression, see `suppress_overlaps`.
         """
-        roi_heads, size = self.detector.roi_heads, (pictures.shape[2], pictures.shape[3])
+        rpn, roi_heads = self.detector.rpn, self.detector.roi_heads
+        count, size = len(pictures), pictures.shape[2:]
+
+        # First stage: how much does each anchor look like some digit, and which box would fit better?
         normalised = self.detector.transform.normalize(pictures)
-        # torchvision takes picture size // map size for the anchors' stride, hence whole strides, as in its transform.
-        padded = F.pad(normalised, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
-        images = ImageList(padded, [size] * len(pictures))
-        features = {"0": self.detector.backbone(images.tensors)}  # (N, C, H / 4, W / 4)
-        proposals, _ = self.detector.rpn(images, features)
-        regions = roi_heads.box_roi_pool(features, proposals, images.image_sizes)  # (sum of R, C, 7, 7)
-        class_logits, deltas = roi_heads.box_predictor(roi_heads.box_head(regions))
-        boxes = roi_heads.box_coder.decode(deltas, proposals).reshape(-1, class_logits.shape[1], 4)
-        boxes = clip_boxes_to_image(boxes, size)
-        counts = [len(part) for part in proposals]
-        return list(zip(proposals, class_logits.split(counts), boxes.split(counts), strict=True))
+        padded = F.pad(normalised, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE))  # whole strides
+        features = self.detector.backbone(padded)  # (N, C, H / 4, W / 4)
+        (objectness,), (deltas,) = rpn.head([features])  # (N, A, H / 4, W / 4), (N, A * 4, H / 4, W / 4)
+        objectness = objectness.permute(0, 2, 3, 1).flatten(1)  # (N, P)
+        deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)  # (N, P, 4)
+        anchors = self.anchors(features)  # (P, 4)
+        first = self.propose(objectness, deltas, anchors, size, rpn, suppress or self.suppress)
+
+        # Second stage: which digit is in each proposal, and which box would fit better still?
+        picture = torch.arange(count, device=features.device).view(-1, 1, 1).expand(*first.proposals.shape[:2], 1)
+        rois = torch.cat([picture.to(features), first.proposals], dim=2).flatten(0, 1)  # (N * R, 5)
+        regions = self.roi_align(features, rois)  # (N * R, C, 7, 7)
+        class_logits, deltas = roi_heads.box_predictor(roi_heads.box_head(regions))  # (N * R, 11), (N * R, 11 * 4)
+        refined = roi_heads.box_coder.decode_single(deltas, rois[:, 1:])
+        return Stages(
+            features=features,
+            anchors=anchors,
+            objectness=objectness,
+            **first._asdict(),
+            regions=regions.unflatten(0, (count, -1)),
+            class_logits=class_logits.unflatten(0, (count, -1)),
+            refined=clip_boxes_to_image(refined, size).view(count, -1, 11, 4),
+        )
 
     def detect(self, picture: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         """The digits in a picture.
@@ -130,14 +196,14 @@ class FasterRCNN(nn.Module):
 
         Returns:
             boxes `float[K, 4]` (left, top, right, bottom in pixels), and for each the probabilities of the ten digits
-            `float[K, 10]`: their sum is below 1, the rest is "background". Surest first.
+            `float[K, 10]`: their sum is below 1, the rest is "background". Highest probability first.
         """
-        ((_, class_logits, boxes),) = self.look(picture.unsqueeze(0))
-        probabilities = class_logits.softmax(dim=1)[:, 1:]  # (R, 10)
+        stages = self.forward_stages(picture.unsqueeze(0))
+        probabilities = stages.class_logits[0].softmax(dim=1)[:, 1:]  # (R, 10)
         scores, digits = probabilities.max(dim=1)
-        boxes = boxes[torch.arange(len(boxes), device=boxes.device), 1 + digits]  # (R, 4): as refined for its digit
-        likely = torch.nonzero(scores >= threshold).flatten()
-        kept = likely[nms(boxes[likely], scores[likely], OVERLAP)]  # one box a digit, whatever it is taken for
+        boxes = stages.refined[0, torch.arange(len(digits), device=digits.device), 1 + digits]  # (R, 4)
+        likely = torch.nonzero(stages.proposed[0] & (scores >= threshold)).flatten()
+        kept = likely[nms(boxes[likely], scores[likely], OVERLAP)]  # one box a digit, whatever its class
         return boxes[kept], probabilities[kept]
 
     def losses(self, pictures: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -148,6 +214,55 @@ class FasterRCNN(nn.Module):
             targets: for each picture `boxes float[K, 4]` in pixels, and `labels int64[K]`, digits counted from 1.
         """
         return self.detector(pictures, targets)
+
+
+class AnchorGrid(nn.Module):
+    """The anchors at every place of a map, row by row: features `float[N, C, H, W]` to boxes `float[P, 4]`."""
+
+    def __init__(self, generator: AnchorGenerator):
+        super().__init__()
+        (self.cell,) = generator.cell_anchors  # float[A, 4], around (0, 0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        height, width = features.shape[2:]
+        y, x = torch.meshgrid(torch.arange(height) * STRIDE, torch.arange(width) * STRIDE, indexing="ij")
+        places = torch.stack([x, y, x, y], dim=2).view(-1, 1, 4)  # (H * W, 1, 4)
+        return (places + self.cell.cpu()).view(-1, 4).to(features)
+
+
+class Proposals(NamedTuple):
+    """What the first stage hands to the second; see Stages."""
+
+    proposals: Tensor
+    proposed: Tensor
+    shifted: Tensor
+    best: Tensor
+    candidates: Tensor
+    kept: Tensor
+
+
+class Propose(nn.Module):
+    """From anchors to proposals: shift them, take those of highest objectness, and suppress overlaps."""
+
+    def forward(
+        self,
+        objectness: Tensor,
+        deltas: Tensor,
+        anchors: Tensor,
+        size: tuple[int, int],
+        rpn: RegionProposalNetwork,
+        suppress: Suppress,
+    ) -> Proposals:
+        """Arguments as in Stages; `deltas float[N, P, 4]` say how to shift and stretch each anchor."""
+        count = len(objectness)
+        shifted = rpn.box_coder.decode_single(deltas.flatten(0, 1), anchors.repeat(count, 1)).view(count, -1, 4)
+        best = objectness.topk(min(rpn.pre_nms_top_n(), objectness.shape[1])).indices  # (N, B)
+        candidates = shifted.gather(1, best.unsqueeze(2).expand(-1, -1, 4)).flatten(0, 1)
+        candidates = clip_boxes_to_image(candidates, size).unflatten(0, (count, -1))  # (N, B, 4)
+        large = (candidates[:, :, 2:] - candidates[:, :, :2] >= rpn.min_size).all(dim=2)
+        kept, proposed = suppress(candidates, large, rpn.nms_thresh, rpn.post_nms_top_n())  # (N, R)
+        proposals = candidates.gather(1, kept.unsqueeze(2).expand(-1, -1, 4)).where(proposed.unsqueeze(2), 0.0)
+        return Proposals(proposals, proposed, shifted, best, candidates, kept)
 
 
 class Backbone(nn.Sequential):

@@ -1,4 +1,4 @@
-"""VGG16 and AlexNet, fine-tuned: networks that have learnt to see elsewhere are taught to read digits.
+"""VGG16 and AlexNet, fine-tuned: pretrained networks learn to read digits.
 
 Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks" (NeurIPS); with
 torchvision, in the slimmer form of Krizhevsky 2014 (arXiv:1404.5997). Simonyan and Zisserman 2014, "Very deep
@@ -7,10 +7,10 @@ to another: Yosinski et al. 2014 (arXiv:1411.1792).
 
 The convolutions are torchvision's own, with weights from `backbones.py`. They fall into two parts:
 
-    digits --see--> features --read--> logits
+    digits --extract_features--> features --classify--> logits
 
-`see` is frozen: its weights stay as they came, so what it makes of a picture never changes and need not be computed
-twice. `read` is trained: the last convolution (or more of them), and a new head with one score for each digit.
+`extract_features` is frozen: its weights do not change, so the features of a picture are computed only once. `classify`
+is trained: the last convolution (or more of them), and a new head with one logit for each digit.
 """
 
 import reprlib
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from atelier.models import backbones
+from atelier.models.inputs import to_unit_range
 from atelier.models.sizes import check_number
 
 SOURCES = ("glyphs", "imagenet", "none")  # of the convolutions' weights, see `backbones.py`
@@ -29,7 +30,7 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class TransferConfig:
+class FineTunedConfig:
     input_size: int  # pixels: digits are enlarged to this height and width
     backbone: str = "glyphs"  # one of SOURCES
     fingerprint: str = ""  # of these weights; "" takes what is there, and is then filled in
@@ -49,16 +50,16 @@ class TransferConfig:
 
 
 @dataclass(frozen=True)
-class VGG16Config(TransferConfig):
+class VGG16Config(FineTunedConfig):
     input_size: int = 48
 
 
 @dataclass(frozen=True)
-class AlexNetConfig(TransferConfig):
+class AlexNetConfig(FineTunedConfig):
     input_size: int = 64
 
 
-class Transfer(nn.Module):
+class FineTuned(nn.Module):
     """`uint8[N, 28, 28]`, or `float[N, 1, 28, 28]` in [0, 1], to `logits float[N, 10]`.
 
     Raises:
@@ -69,7 +70,7 @@ class Transfer(nn.Module):
     architecture: str  # torchvision's name for it
     smallest_input: int  # pixels, so that something is left after the last pooling
 
-    def __init__(self, config: TransferConfig):
+    def __init__(self, config: FineTunedConfig):
         super().__init__()
         if config.input_size < self.smallest_input:
             raise ValueError(f"{self.architecture} needs an input of at least {self.smallest_input} pixels.")
@@ -93,28 +94,28 @@ class Transfer(nn.Module):
         )
 
     def forward(self, digits: Tensor) -> Tensor:
-        return self.read(self.see(digits))
+        return self.classify(self.extract_features(digits))
 
-    def see(self, digits: Tensor) -> Tensor:
+    def extract_features(self, digits: Tensor) -> Tensor:
         """The frozen part: digits as `forward` takes them, to features `float[N, C, H, W]`."""
         return self.features[: self.first_thawed](to_pictures(digits, self.config.input_size))
 
-    def read(self, features: Tensor) -> Tensor:
-        """The trained part: what `see` gives, to `logits float[N, 10]`."""
+    def classify(self, features: Tensor) -> Tensor:
+        """The trained part: features to `logits float[N, 10]`."""
         return self.head(self.features[self.first_thawed :](features))
 
     def frozen(self) -> list[Tensor]:
-        """The weights that decide what `see` gives, in order."""
+        """The frozen weights, in order: they decide the features."""
         return [parameter for parameter in self.parameters() if not parameter.requires_grad]
 
     def borrowed(self) -> set[str]:
-        """Names of the weights that a checkpoint need not hold, for the backbone's file does."""
+        """Names of the weights that lie in the backbone's file and not in a checkpoint."""
         if self.config.backbone == "none":
             return set()
         return {name for name, parameter in self.named_parameters() if not parameter.requires_grad}
 
 
-class VGG16(Transfer):
+class VGG16(FineTuned):
     """Thirteen convolutions of 3 x 3, one after another: small filters, great depth."""
 
     architecture, smallest_input = "vgg16", 32
@@ -123,7 +124,7 @@ class VGG16(Transfer):
         super().__init__(config)
 
 
-class AlexNet(Transfer):
+class AlexNet(FineTuned):
     """Five convolutions, the first of 11 x 11: the network that began the age of deep learning."""
 
     architecture, smallest_input = "alexnet", 63
@@ -158,9 +159,8 @@ def quick_on_small_maps(layer: nn.Module) -> nn.Module:
 
 
 def to_pictures(digits: Tensor, size: int) -> Tensor:
-    """Digits as `Transfer` takes them, to what torchvision's convolutions expect: `float[N, 3, size, size]`."""
-    if digits.dtype == torch.uint8:
-        digits = digits.unsqueeze(1).float() / 255  # (N, 1, 28, 28) in [0, 1]
+    """Digits as `FineTuned` takes them, to what torchvision's convolutions expect: `float[N, 3, size, size]`."""
+    digits = to_unit_range(digits)  # (N, 1, 28, 28)
     enlarged = F.interpolate(digits, (size, size), mode="bilinear")
     mean, deviation = (digits.new_tensor(value).view(3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_DEVIATION))
     return (enlarged.expand(-1, 3, -1, -1) - mean) / deviation  # grey as red, green and blue

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from atelier.data.mnist import SIDE
+from atelier.models.inputs import to_unit_range
 from atelier.models.sizes import check_number
-
-IMAGE_SIZE = 28
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,14 @@ class ViTConfig:
     dropout: float = 0.0  # share of what a block adds to a token that is silenced at random while training
 
     def __post_init__(self) -> None:
-        check_number("patch_size", self.patch_size, 1, IMAGE_SIZE)
+        check_number("patch_size", self.patch_size, 1, SIDE)
         check_number("dim", self.dim, 4, 384)
         check_number("depth", self.depth, 1, 24)
         check_number("heads", self.heads, 1, 16)
         check_number("mlp_ratio", self.mlp_ratio, 1, 8)
         check_number("dropout", self.dropout, 0, 0.99, whole=False)
         if self.patch_size not in (2, 4, 7, 14):
-            raise ValueError(
-                f"Patches of {self.patch_size} pixels do not tile {IMAGE_SIZE} usefully: choose 2, 4, 7 or 14."
-            )
+            raise ValueError(f"Patches of {self.patch_size} pixels do not tile {SIDE} usefully: choose 2, 4, 7 or 14.")
         if self.dim % 4:
             raise ValueError(
                 f"A width of {self.dim} does not hold sine and cosine of row and of column: choose a multiple of 4."
@@ -65,7 +63,7 @@ class ViT(nn.Module):
         self.config = config
         self.embedding = nn.Linear(config.patch_size**2, config.dim)
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.dim))
-        places = sine_cosine_positions(IMAGE_SIZE // config.patch_size, config.dim)  # (P, D)
+        places = sine_cosine_positions(SIDE // config.patch_size, config.dim)  # (P, D)
         self.positions = nn.Parameter(torch.cat([torch.zeros(1, config.dim), places]).unsqueeze(0))  # (1, T, D)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.dim)
@@ -73,8 +71,7 @@ class ViT(nn.Module):
 
     def forward(self, digits: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Logits; if asked, also how much each token looked at each other one: `attention float[N, L, H, T, T]`."""
-        if digits.dtype == torch.uint8:
-            digits = digits.unsqueeze(1).float() / 255  # (N, 1, 28, 28) in [0, 1]
+        digits = to_unit_range(digits)  # (N, 1, 28, 28)
         tokens = self.embedding(patchify(standardise(digits), self.config.patch_size))  # (N, P, D)
         # What is added takes on the tokens' precision: in mixed precision they stay bfloat16, which is faster.
         class_token = self.class_token.expand(len(tokens), -1, -1).to(tokens.dtype)

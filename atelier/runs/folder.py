@@ -5,7 +5,7 @@
              status.json         running, done, …, with the reason
              request.json        what a person asks of the process that trains it: to pause or to stop
              name.json           what a person calls it
-             watch.npz           what a class watches while the network learns, see `watch.py`
+             watch.npz           the last snapshot of the network, see `snapshots.py`
              worker.log          what its process printed, if it was started in the background
              last.safetensors    everything a resume needs
              best.safetensors    the weights that validated best
@@ -17,19 +17,16 @@ a crash, finds the old content or the new one. A run's `lock` is held by the pro
 
 import contextlib
 import json
-import os
 import re
 import secrets
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 from filelock import FileLock, Timeout
 
+from atelier import files
 from atelier.recipe import Augmentation, Recipe
 
 STATES = ("queued", "running", "paused", "interrupted", "stopped", "failed", "done")
@@ -47,7 +44,9 @@ def read_recipe(config: dict[str, Any]) -> Recipe:
         RunError: if somebody has damaged it.
     """
     try:
-        recipe = config["recipe"]
+        recipe = dict(config["recipe"])
+        if "averaging" in recipe:  # its name in older runs and checkpoints
+            recipe["ema_decay"] = recipe.pop("averaging")
         return Recipe(**{**recipe, "augmentation": Augmentation(**recipe["augmentation"])})
     except (KeyError, TypeError, ValueError):
         raise RunError("The run's config.json is damaged; start a new run.") from None
@@ -108,12 +107,7 @@ class Run:
         return stat.st_mtime_ns, stat.st_size
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        unfinished = self.path(f"{name}.{os.getpid()}.{threading.get_ident()}.tmp")
-        try:
-            unfinished.write_text(json.dumps(content, indent=1))
-            os.replace(unfinished, self.path(name))
-        finally:
-            unfinished.unlink(missing_ok=True)
+        files.write_json(self.path(name), content)
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the run; empty if it is missing.
@@ -167,7 +161,7 @@ class Run:
             asked = self.read("request.json").get("request")
         return asked if asked in tuple(REQUESTS) else ""
 
-    def forget_request(self) -> None:
+    def clear_request(self) -> None:
         self.path("request.json").unlink(missing_ok=True)
 
     @property
@@ -212,39 +206,24 @@ class Run:
         except Timeout:
             return True
 
-    def watched(self) -> dict[str, np.ndarray]:
-        """What the network was last seen to do, see `watch.py`; empty if that is not known."""
-        try:
-            with np.load(self.path("watch.npz"), allow_pickle=False) as seen:
-                return dict(seen)
-        except (OSError, ValueError, EOFError, BadZipFile):
-            return {}
-
     # Metrics -----------------------------------------------------------------------------------------------------
 
     def append(self, event: dict[str, Any]) -> None:
-        with open(self.path("metrics.jsonl"), "ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read() != b"\n":  # a crash tore the last line
-                    file.write(b"\n")
-            file.write(json.dumps(event).encode() + b"\n")
+        files.append_json_line(self.path("metrics.jsonl"), event)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The events so far. A torn last line is left out, and so are the points that a resume has superseded:
         an event ends whatever was recorded of its step or its time and later ones before."""
         order = {"train": 0, "val": 1, "test": 2}  # within one step
         events: list[tuple[tuple[int, int], float, dict[str, Any]]] = []  # place, seconds, event
-        with contextlib.suppress(FileNotFoundError):
-            for line in self.path("metrics.jsonl").read_text().splitlines():
-                try:
-                    event = json.loads(line)
-                    place, seconds = (int(event["step"]), order[event["split"]]), float(event.get("seconds", "inf"))
-                except (ValueError, KeyError, TypeError, OverflowError):
-                    continue
-                if seconds < 0:
-                    continue
-                while events and (events[-1][0] >= place or events[-1][1] > seconds):
-                    events.pop()
-                events.append((place, seconds, event))
+        for event in files.read_json_lines(self.path("metrics.jsonl")):
+            try:
+                place, seconds = (int(event["step"]), order[event["split"]]), float(event.get("seconds", "inf"))
+            except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
+                continue
+            if seconds < 0:
+                continue
+            while events and (events[-1][0] >= place or events[-1][1] > seconds):
+                events.pop()
+            events.append((place, seconds, event))
         return [event for _, _, event in events]

@@ -11,12 +11,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from atelier.paths import RUNS
+from atelier.paths import ROOT, RUNS
 from atelier.recipe import Recipe
 from atelier.runs.folder import LOG, UNFINISHED, Run, RunError, read_recipe
 from atelier.runs.queue import draw_ticket
-
-ROOT = Path(__file__).parent.parent.parent
 
 not_for_workers: set[str] = set()  # names in the environment that are meant for this process alone
 
@@ -30,7 +28,7 @@ def start(
         ValueError: if it cannot work; the message says why.
         OSError: if its folder cannot be made.
     """
-    from atelier.runs.recorder import new_config
+    from atelier.training.setup import new_config
 
     run = Run.create(runs, new_config(model, recipe, device, network))
     _launch(run, model)
@@ -63,11 +61,11 @@ def queue_again(run: Run) -> None:
 
 def queue_up(run: Run) -> None:
     """From now on the run waits for its turn, whatever was asked of it before."""
-    run.forget_request()
+    run.clear_request()
     run.set_status("queued")
 
 
-def ask(run: Run, what: str) -> None:
+def request(run: Run, what: str) -> None:
     """Ask a run to "pause" or to "stop". It obeys after the step it is in.
 
     Raises:

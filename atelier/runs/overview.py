@@ -22,15 +22,6 @@ from atelier.zoo import MODELS
 ACTIVE = ("queued", "running")
 PLACES = ("auto", "cpu", "cuda", "mps")
 
-# By network, the sizes that the Train page offers to change, as they are in its config by default.
-SIZES: dict[str, dict[str, Any]] = {
-    "cnn": {},
-    "faster_rcnn": {},
-    "vgg16": {"backbone": "glyphs", "thawed": 1, "input_size": 48},
-    "alexnet": {"backbone": "glyphs", "thawed": 1, "input_size": 64},
-    "vit": {"patch_size": 4, "depth": 6, "heads": 4, "dim": 96},
-}
-
 LABELS = {"train_size": "training digits", "validation_size": "validation digits"}  # where a field's name says less
 
 
@@ -43,7 +34,7 @@ class Summary:
     model: str  # its name in MODELS; "" if that is not known
     network: str  # what it trains, for people
     recipe: Recipe | None  # None if it is not known
-    sizes: dict[str, Any]  # those of SIZES, as this run has them
+    sizes: dict[str, Any]  # those that the Train page offers, as this run has them
     changes: str  # the preset that is nearest, and what differs from it
     accuracy: float | None  # 0 to 1
     measured_on: str  # "test", "validation" (the best so far) or ""
@@ -164,7 +155,11 @@ def changes(model: str, recipe: Recipe, sizes: dict[str, Any]) -> str:
     """The preset that a recipe is nearest to, and where it differs: "Demo, epochs 2, training digits 3,000"."""
     told = {preset: _differences(recipe, usual) for preset, usual in MODELS[model].presets.items()}
     preset = min(told, key=lambda preset: len(told[preset]))
-    sized = [f"{size.replace('_', ' ')} {sizes[size]}" for size, usual in SIZES[model].items() if sizes[size] != usual]
+    sized = [
+        f"{size.replace('_', ' ')} {sizes[size]}"
+        for size, usual in MODELS[model].default_sizes.items()
+        if sizes[size] != usual
+    ]
     return ", ".join([preset.capitalize(), *told[preset], *sized])
 
 
@@ -229,11 +224,11 @@ def _recipe(config: dict[str, Any]) -> Recipe | None:
 
 
 def _sizes(model: str, built: object) -> dict[str, Any]:
-    """What a config's "network" says of the sizes in SIZES."""
+    """What a config's "network" says of the sizes that the Train page offers."""
     said = built if isinstance(built, dict) else {}
     return {
         size: said[size] if type(said.get(size)) is type(usual) else usual
-        for size, usual in SIZES.get(model, {}).items()
+        for size, usual in (MODELS[model].default_sizes if model in MODELS else {}).items()
     }
 
 

@@ -21,7 +21,9 @@ STARTING = "starting"  # in a ticket that was drawn for another process
 
 
 @contextlib.contextmanager
-def turn(device: str, waiting: Callable[[int], None] = lambda ahead: None, ticket: str | None = None) -> Iterator[None]:
+def acquire_device(
+    device: str, waiting: Callable[[int], None] = lambda ahead: None, ticket: str | None = None
+) -> Iterator[None]:
     """Hold a device; wait for it first if others do or came before.
 
     Args:

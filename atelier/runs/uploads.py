@@ -13,12 +13,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from atelier import checkpoint
-from atelier.checkpoint import CheckpointError
+from atelier.checkpoint import TRAINING_STATE, CheckpointError
 from atelier.classifier import Classifier
-from atelier.models import backbones
-from atelier.runs.folder import Run, RunError
-from atelier.runs.recorder import read_recipe
-from atelier.training.loop import TRAINING_STATE
+from atelier.models.backbones import BackboneError
+from atelier.runs.folder import Run, RunError, read_recipe
+from atelier.training.setup import must_download
 
 LARGEST_UPLOAD = 64 << 20  # bytes, as maxUploadSize in .streamlit/config.toml
 LARGEST_RESULT = {"accuracy": 1.0, "macro_f1": 1.0, "loss": 1e3, "seconds": 1e8, "validation_accuracy": 1.0}
@@ -63,12 +62,12 @@ def _checked(file: Path) -> Classifier:
     Raises:
         CheckpointError: if not.
     """
-    match checkpoint.read_card(file):
-        case {"model": "vgg16" | "alexnet" as name, "config": {"backbone": "imagenet"}} if not backbones.is_here(name):
-            raise backbones.BackboneError(  # a stranger's file starts no download of half a gigabyte
-                f"This checkpoint builds on the ImageNet weights of {name}, which are not on this machine: train a "
-                f"{name} on the backbone imagenet once, which fetches them."
-            )
+    card = checkpoint.read_card(file)
+    if must_download(name := card.get("model"), card.get("config")):  # a stranger's file starts no download of 500 MB
+        raise BackboneError(
+            f"This checkpoint builds on the ImageNet weights of {name}, which are not on this machine: train a {name} "
+            "on the backbone imagenet once, which downloads them."
+        )
     classifier = Classifier.load(file, "cpu")
     if not np.isfinite(classifier.predict_proba(np.zeros((1, 28, 28), np.uint8))).all():
         raise CheckpointError(f"The weights in {file.name} give answers that are no numbers.")

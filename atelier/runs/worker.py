@@ -10,29 +10,29 @@ from pathlib import Path
 from typing import TypeVar
 
 from atelier.runs.folder import LOG, REQUESTS, Run
-from atelier.runs.queue import turn
+from atelier.runs.queue import acquire_device
 
-POLITENESS = 10  # by how much a background process lets others go first
+NICENESS = 10  # of background processes
 
 E = TypeVar("E")
 
 
-class Asked(Exception):  # noqa: N818 -- nothing went wrong
-    """A person has asked the run to pause or to stop."""
+class StopRequested(Exception):  # noqa: N818 -- nothing went wrong
+    """A person wants the run to pause or to stop."""
 
     def __init__(self, request: str):
         self.request = request
 
 
-def be_polite() -> None:
+def lower_priority() -> None:
     """Let other processes go first: drawing still answers while a network trains."""
     if hasattr(os, "nice"):
-        os.nice(POLITENESS)
+        os.nice(NICENESS)
     with contextlib.suppress(OSError):  # Linux shares time between sessions first, if it lets us say so
-        Path("/proc/self/autogroup").write_text(str(POLITENESS))
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
-def attended(run: Run, device: str, events: Callable[[], Iterator[E]], ticket: str | None = None) -> Iterator[E]:
+def supervise(run: Run, device: str, events: Callable[[], Iterator[E]], ticket: str | None = None) -> Iterator[E]:
     """The events of a training, while its run is locked, has the device, and says in its status how it goes.
 
     Args:
@@ -43,20 +43,20 @@ def attended(run: Run, device: str, events: Callable[[], Iterator[E]], ticket: s
 
     Raises:
         RunError: if another process trains this run.
-        Asked: if a person has asked the run to pause or to stop; its status says so.
+        StopRequested: if a person has asked the run to pause or to stop; its status says so.
         Exception: any other, after the reason has been written to the run's status.
     """
     with run.lock():
         try:
-            with turn(device, lambda ahead: _wait(run, ahead), ticket):
-                obey(run)
+            with acquire_device(device, lambda ahead: _wait(run, ahead), ticket):
+                check_request(run)
                 run.set_status("running")
                 yield from events()
-            run.forget_request()
+            run.clear_request()
             run.set_status("done")
-        except Asked as asked:
-            run.forget_request()
-            run.set_status(REQUESTS[asked.request])
+        except StopRequested as stop:
+            run.clear_request()
+            run.set_status(REQUESTS[stop.request])
             raise
         except (KeyboardInterrupt, GeneratorExit):
             run.set_status("interrupted", "Stopped before its end; it can be resumed.")
@@ -71,17 +71,17 @@ def _wait(run: Run, ahead: int) -> None:
     waits = ("queued", f"Waits for {ahead} other run{'s' if ahead > 1 else ''} on this device.")
     if run.status() != waits:
         run.set_status(*waits)
-    obey(run)
+    check_request(run)
 
 
-def obey(run: Run) -> None:
+def check_request(run: Run) -> None:
     """Leave if a person has asked for it.
 
     Raises:
-        Asked: then.
+        StopRequested: then.
     """
     if (request := requested(run)) in REQUESTS:
-        raise Asked(request)
+        raise StopRequested(request)
 
 
 def requested(run: Run) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from atelier.data import mnist
+from atelier.data.mnist import TEST_DIGITS
 from atelier.evaluation import failures
 from atelier.evaluation.significance import compare
 from atelier.figures.sweeps import percent
@@ -13,7 +14,6 @@ from atelier.studies import STUDIES, transfer
 from atelier.studies.results import Result
 from atelier.zoo import MODELS
 
-TEST_DIGITS = 10_000
 ACCURATE = 0.98  # the least share of digits read right by what is accurate
 FAST = 0.5  # the largest share of the time that training everything takes, of what is fast
 WORTH = 0.01  # the least that pretraining adds to the accuracy of random layers, where it is worth something

@@ -10,8 +10,6 @@ its folder in `runs/studies` says how it stands.
 
 import contextlib
 import io
-import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -25,14 +23,15 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from atelier import paths
+from atelier import files, paths
 from atelier.data import mnist
+from atelier.recipe import Recipe
 from atelier.runs import jobs
 from atelier.runs.folder import LOG, UNFINISHED, Run, RunError
 from atelier.runs.queue import draw_ticket
-from atelier.runs.worker import obey
+from atelier.runs.worker import check_request
 from atelier.studies import STUDIES
-from atelier.studies.results import command, fingerprints, local_runs, read_predictions, studies_in
+from atelier.studies.results import command, fingerprints, local_runs, studies_in
 from atelier.studies.study import SKIPPED, Point, Row, Value
 from atelier.zoo import MODELS
 
@@ -66,7 +65,7 @@ def new_config(name: str, quick: bool, device: str, networks: Sequence[str] = ()
         ValueError: if this machine does not have the device.
     """
     points = chosen_points(name, quick, networks)
-    now = circumstances_on(device)
+    now = environment_of(device)
     measured = list(dict.fromkeys(str(point["network"]) for point in points))
     return {
         "study": name,
@@ -81,15 +80,15 @@ def new_config(name: str, quick: bool, device: str, networks: Sequence[str] = ()
     }
 
 
-def circumstances_on(device: str) -> dict[str, Any]:
+def environment_of(device: str) -> dict[str, Any]:
     """The `device` that a name stands for, its `device_name` and the `versions` of what computes.
 
     Raises:
         ValueError: if this machine does not have the device.
     """
-    from atelier.runs.recorder import circumstances  # imports PyTorch
+    from atelier.training.setup import describe_environment  # imports PyTorch
 
-    return circumstances(MODELS["cnn"].presets["full"], device)
+    return describe_environment(Recipe(epochs=1), device)
 
 
 def chosen_points(name: str, quick: bool, networks: Sequence[str]) -> list[Point]:
@@ -199,7 +198,7 @@ def conduct(run: Run) -> Iterator[Progress]:
 
     Raises:
         RunError: if what the study measures is no longer what it was.
-        Asked: if a person has asked the run to pause or to stop.
+        StopRequested: if a person has asked the run to pause or to stop.
         OSError: if the disk is full.
     """
     import torch
@@ -209,7 +208,7 @@ def conduct(run: Run) -> Iterator[Progress]:
     now = new_config(study.name, config["quick"], config["device"], config["networks"])
     if changed := [name for name in now if now[name] != config.get(name)]:
         raise RunError(f"Since this study began, its {' and '.join(changed)} changed: start a new one.")
-    here, version = circumstances_on(config["device"])["device_name"], commit()
+    here, version = environment_of(config["device"])["device_name"], commit()
     measured = by_number(read_lines(run), points, here)
     if measured:
         write_results(run, config, measured)  # in case that it was killed just before
@@ -223,7 +222,7 @@ def conduct(run: Run) -> Iterator[Progress]:
             if row is not None:
                 rows.append(point | row)
             yield Progress(len(measured), len(points), point)
-            obey(run)
+            check_request(run)
         keep_arrays(run.path(f"{study.name}.npz"), rows)
         measured[number] = {
             "point": point,
@@ -233,7 +232,7 @@ def conduct(run: Run) -> Iterator[Progress]:
             "device_name": here,
             "commit": version,
         }
-        append_line(run.path(POINTS), measured[number])
+        files.append_json_line(run.path(POINTS), measured[number])
         write_results(run, config, measured)
         yield Progress(len(measured), len(points), None)
 
@@ -243,27 +242,17 @@ def commit() -> str:
     """Which version of this project measures; "" if git does not know."""
     ask = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
     with contextlib.suppress(OSError):
-        return subprocess.run(ask, cwd=jobs.ROOT, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(ask, cwd=paths.ROOT, capture_output=True, text=True).stdout.strip()
     return ""
 
 
 # Points that are measured --------------------------------------------------------------------------------------------
 
 
-def append_line(file: Path, line: dict[str, Any]) -> None:
-    torn = file.is_file() and not file.read_bytes().endswith(b"\n")  # by a crash
-    with open(file, "ab") as lines:
-        lines.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
-
-
 def read_lines(run: Run) -> list[dict[str, Any]]:
     """What was measured, in the order of time; torn lines are left out."""
-    found = []
-    if run.path(POINTS).is_file():
-        for line in run.path(POINTS).read_bytes().splitlines():
-            with contextlib.suppress(ValueError):
-                found.append(json.loads(line))
-    return [line for line in found if isinstance(line, dict) and line.keys() >= {"point", "rows", "device_name"}]
+    lines = files.read_json_lines(run.path(POINTS))
+    return [line for line in lines if isinstance(line, dict) and line.keys() >= {"point", "rows", "device_name"}]
 
 
 def by_number(lines: list[dict[str, Any]], points: list[Point], here: str) -> dict[int, dict[str, Any]]:
@@ -297,8 +286,8 @@ def keep_arrays(file: Path, rows: list[Row]) -> None:
     }
     if arrays:
         content = io.BytesIO()
-        np.savez_compressed(content, **(read_predictions(file) | arrays))
-        replace(file, content.getvalue())
+        np.savez_compressed(content, **(files.read_npz(file) | arrays))
+        files.write(file, content.getvalue())
 
 
 def write_results(run: Run, config: dict[str, Any], measured: dict[int, dict[str, Any]]) -> None:
@@ -306,7 +295,7 @@ def write_results(run: Run, config: dict[str, Any], measured: dict[int, dict[str
     lines = [measured[number] for number in sorted(measured)]
     table = pd.DataFrame([row for line in lines for row in line["rows"]])
     name = config["study"]
-    replace(run.path(f"{name}.csv"), table.to_csv(index=False).encode())
+    files.write(run.path(f"{name}.csv"), table.to_csv(index=False).encode())
     run.write(f"{name}.json", header(config, lines, table))
 
 
@@ -342,14 +331,4 @@ def publish(run: Run, into: Path) -> None:
     name = run.read("config.json")["study"]
     for kind in ("npz", "csv", "json"):
         if (file := run.path(f"{name}.{kind}")).is_file():
-            replace(into / file.name, file.read_bytes())
-
-
-def replace(file: Path, content: bytes) -> None:
-    """Whoever reads at any moment finds the old content or the new one."""
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            files.write(into / file.name, file.read_bytes())

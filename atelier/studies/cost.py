@@ -87,28 +87,24 @@ def training_multiply_adds(card: dict[str, Any], device: str) -> int:
     import json
     from dataclasses import replace
 
-    import torch
-    from lightning_fabric import Fabric
     from torch.utils.flop_counter import FlopCounterMode
 
     from atelier.bench.estimate import count_operations
-    from atelier.data import mnist
+    from atelier.devices import pick_device
     from atelier.runs.folder import read_recipe
-    from atelier.training.loop import Session, epoch_batches, take_step
-    from atelier.training.tasks import task_of
+    from atelier.training.loop import train_epoch
+    from atelier.training.setup import new_session, new_task, to_device
 
     recipe = read_recipe(card)
-    fabric = Fabric(accelerator=device, devices=1, precision="32-true")
-    few = replace(recipe, train_size=STEPS * recipe.batch_size, epochs=1)
-    session = Session(MODELS[card["model"]].build(card["config"]), few, fabric)
-    images, labels = (torch.tensor(part[: few.train_size], device=fabric.device) for part in mnist.load("train"))
-    task = task_of(session.network)(session, (images, labels), (images[:1], labels[:1]))
+    few = replace(recipe, train_size=STEPS * recipe.batch_size, epochs=1, precision="32-true")
+    session = new_session(card["model"], few, pick_device(device), card["config"])
+    training = to_device("train", session.fabric.device, few.train_size)
+    task = new_task(card["model"], session, training, (training[0][:1], training[1][:1]))
     for _ in task.start_epoch(0):
         pass
-    session.model.train()
     with FlopCounterMode(display=False) as counter:
-        for batch in epoch_batches(session, 0, fabric.device):
-            take_step(session, task.loss(batch)[0])
+        for _ in train_epoch(session, task):
+            pass
     steps = recipe.epochs * (recipe.train_size // recipe.batch_size)
     frozen, _ = count_operations(card["model"], json.dumps(card["config"], sort_keys=True))
     copies = min(recipe.epochs, recipe.variations) * recipe.train_size

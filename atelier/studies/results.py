@@ -8,18 +8,16 @@ Pages import this: no PyTorch here.
 
 import hashlib
 import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
-from atelier import paths
+from atelier import files, paths
 from atelier.paths import CHECKPOINTS
 from atelier.runs.folder import Run, RunError
 from atelier.studies import STUDIES
@@ -149,7 +147,7 @@ def read(folder: Path, name: str) -> Result:
         STUDIES[name].findings(table)
     except Exception:  # whatever else a file may hold: a network that nobody knows, no number where one must be
         raise ResultError(f"The results of “{title}” hold what this version cannot read: measure them again.") from None
-    return Result(table, header, read_predictions(folder / f"{name}.npz"))
+    return Result(table, header, files.read_npz(folder / f"{name}.npz"))
 
 
 def check(table: pd.DataFrame, study: Study) -> None:
@@ -171,15 +169,6 @@ def check(table: pd.DataFrame, study: Study) -> None:
     shares = numbers[[column for column in SHARES if column in numbers]]
     if ((shares < 0) | (shares > 1)).any(axis=None):
         raise ValueError("no share")
-
-
-def read_predictions(file: Path) -> dict[str, np.ndarray]:
-    """The arrays that a study keeps beside its table; none if the file is missing or damaged."""
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error):
-        return {}
 
 
 def outdated(header: dict[str, Any]) -> list[str]:

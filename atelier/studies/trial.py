@@ -5,21 +5,22 @@ found: `accuracy = yield from trial.accuracy(…)`.
 """
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from atelier.classifier import Classifier
 from atelier.data import mnist
-from atelier.devices import pick_device, pick_precision
+from atelier.devices import pick_device
 from atelier.recipe import Recipe
-from atelier.training.loop import Session, epoch_batches, take_step
-from atelier.training.tasks import Classification, Digits, FineTuning, task_of
+from atelier.training.feature_cache import FeatureCache
+from atelier.training.loop import train_epoch
+from atelier.training.setup import new_session, new_task
+from atelier.training.tasks import FineTuning
 from atelier.zoo import MODELS
 
 CHUNK = 250  # digits that are read, or seen by frozen layers, between two signs of life
@@ -77,39 +78,33 @@ def train(
         CheckpointError: if the backbone it builds on cannot be had.
     """
     place = pick_device(device)
-    torch.manual_seed(recipe.seed)
-    fabric = Fabric(accelerator=place.type, devices=1, precision=pick_precision(recipe.precision, place))
-    session = Session(MODELS[network].build(config), recipe, fabric)
+    session = new_session(network, recipe, place, config)
     images, labels = mnist.load("train")
     drawn = stratified(labels, recipe.train_size, recipe.seed)
-    task = new_task(session, (torch.tensor(images[drawn], device=place), torch.tensor(labels[drawn], device=place)))
-    started = told = time.perf_counter()
-    for epoch in range(recipe.epochs):
-        for _ in task.start_epoch(epoch):
+    digits = torch.tensor(images[drawn], device=place), torch.tensor(labels[drawn], device=place)
+    one_digit = digits[0][:1], digits[1][:1]  # in place of validation digits
+    task = new_task(network, session, digits, one_digit)
+    if isinstance(task, FineTuning):
+        task.cache, task.chunk = NoCache(), CHUNK
+    started = last_yield = time.perf_counter()
+    while session.epoch < recipe.epochs:
+        for _ in task.start_epoch(session.epoch):
             yield None
-        session.model.train()
-        for batch in epoch_batches(session, epoch, place):
-            loss, _ = task.loss(batch)
-            take_step(session, loss)
-            if time.perf_counter() - told > EVERY:
-                told = time.perf_counter()
+        for _ in train_epoch(session, task):
+            if time.perf_counter() - last_yield > EVERY:
+                last_yield = time.perf_counter()
                 yield None
-    loss.item()  # a GPU is done when the loss is known
+        session.epoch += 1
+    if place.type != "cpu":
+        torch.accelerator.synchronize()
     return Classifier(MODELS[network], session.answering, {}), time.perf_counter() - started
 
 
-def new_task(session: Session, digits: Digits) -> Classification:
-    kind = task_of(session.network)
-    one_digit = digits[0][:1], digits[1][:1]  # in place of validation digits
-    return (FirstTime if kind is FineTuning else kind)(session, digits, one_digit)
+class NoCache(FeatureCache):
+    """Keeps no features on disk and finds none: fine-tuning takes as long as it does the first time."""
 
+    def get(self, key: str) -> None:
+        return None
 
-class FirstTime(FineTuning):
-    """Fine-tuning that finds no features on disk and keeps none there: it takes as long as it does the first time."""
-
-    def see(self, images: Tensor, number: int | None) -> Iterator[tuple[int, int]]:
-        chunks = []
-        for place, chunk in enumerate(images.split(CHUNK)):
-            chunks.append(self.see_chunk(chunk, number, place))
-            yield place * CHUNK + len(chunk), len(images)
-        return torch.cat(chunks)
+    def put(self, key: str, tensor: Tensor) -> None:
+        pass

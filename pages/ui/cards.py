@@ -14,7 +14,7 @@ from atelier.figures import plotting
 from atelier.runs import overview
 from atelier.runs.folder import Run
 from atelier.zoo import ModelSpec
-from pages.ui.shared import Answer, chosen
+from pages.ui.networks import Answer, chosen
 
 THUMBNAILS = Path(__file__).parent / "thumbnails"
 BLANK = "–"  # the answer to a blank canvas

@@ -8,16 +8,18 @@ import streamlit as st
 
 from atelier import MODELS
 from atelier.data import drawing, mnist, photo
+from atelier.data.mnist import TEST_DIGITS
 from atelier.evaluation import failures
 from atelier.studies import results
-from pages.ui import looking, shared
+from pages.ui import networks
+from pages.ui.state import show_digit
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
 
 FIRST = 2447  # the test digit that is there before anything was drawn: a 4 that some networks take for a 9
 HARDEST = 100  # of each network's test digits, so many can be chosen
-ALL, PART = 10_000, 500  # test digits, and how many of them between two steps of the progress bar
+PART = 500  # test digits between two steps of the progress bar
 
 state = st.session_state
 
@@ -35,8 +37,8 @@ def show_test_digit(choose: Callable[[np.ndarray], int], told: str = "") -> None
         return
     index = choose(labels)
     state.strokes = None  # the canvas of Draw starts anew
-    message = f"Digit number {index:,} of MNIST's {ALL:,} test digits{told}."
-    shared.show_digit(images[index], message, truth=int(labels[index]))
+    message = f"Digit number {index:,} of MNIST's {TEST_DIGITS:,} test digits{told}."
+    show_digit(images[index], message, truth=int(labels[index]))
 
 
 def number_chosen() -> None:
@@ -59,7 +61,7 @@ def picture_chosen() -> None:
         state.inside_objection = str(error)  # the digit that was there stays
         return
     state.update(strokes=None, inside_hardest_asked=False)
-    shared.show_digit(digit, "Read from your picture.")
+    show_digit(digit, "Read from your picture.")
 
 
 def hardest_for() -> None:
@@ -78,13 +80,13 @@ def hardest_for() -> None:
         place = st.number_input(
             "Place", 1, HARDEST, key="digit_rank", disabled=name is None, help="1 is the hardest of all.", **asked
         )
-    if name is None or not state.get("inside_hardest_asked") or (classifier := looking.network(name)) is None:
+    if name is None or not state.get("inside_hardest_asked") or (classifier := networks.network(name)) is None:
         return
     state.inside_hardest_asked = False  # who does something else meanwhile is not made to wait
     try:
-        order = order_of_shipped(name) if shared.chosen(name) is None else None
+        order = order_of_shipped(name) if networks.chosen(name) is None else None
         if order is None:
-            order = np.argsort(on_truth(classifier, looking.identity(name)), kind="stable")
+            order = np.argsort(on_truth(classifier, networks.identity(name)), kind="stable")
     except mnist.DamagedDataError as error:
         st.warning(str(error))
         return
@@ -108,8 +110,10 @@ def order_of_shipped(name: str) -> np.ndarray | None:
 def on_truth(classifier: "Classifier", identity: str) -> np.ndarray:
     """The probability `float32[10_000]` that a network gives each test digit's true class; shows how far it is."""
     progress, parts = st.empty(), []
-    for start in range(0, ALL, PART):
-        progress.progress(start / ALL, f"{classifier.spec.title} has read {start:,} of {ALL:,} test digits")
+    for start in range(0, TEST_DIGITS, PART):
+        progress.progress(
+            start / TEST_DIGITS, f"{classifier.spec.title} has read {start:,} of {TEST_DIGITS:,} test digits"
+        )
         parts.append(on_truth_of_some(classifier, identity, start))
     progress.empty()
     return np.concatenate(parts)
@@ -147,8 +151,8 @@ def choose() -> tuple[np.ndarray | None, int | None]:
             st.markdown(f"True label: **{truth}**", width="content")
         with st.popover("Another digit", key="another_digit", icon=":material/casino:"):
             st.number_input(
-                "Test digit number", 0, ALL - 1, None, key="digit_number", on_change=number_chosen,
-                placeholder=f"0 to {ALL - 1}",
+                "Test digit number", 0, TEST_DIGITS - 1, None, key="digit_number", on_change=number_chosen,
+                placeholder=f"0 to {TEST_DIGITS - 1}",
             )  # fmt: skip
             st.segmented_control("Some test digit that is a …", range(10), key="digit_class", on_change=class_chosen)
             hardest_for()

@@ -15,7 +15,7 @@ from atelier.runs import jobs, overview
 from atelier.runs.folder import UNFINISHED, Run, RunError
 from atelier.studies import STUDIES, conduct, results
 from atelier.studies.results import Result, ResultError
-from pages.views.train.run_view import attempt
+from pages.ui import parts
 
 TICK = 1.0  # seconds between two looks at a study that goes on
 GREY = "#808080"  # of a run whose network is not known any more
@@ -184,7 +184,7 @@ def run_here(study: str, networks: list[str] | None = None) -> None:
             key=f"compare_run_{study}",
             disabled=active or networks == [],
             help="In the background, in a process of its own: it goes on when this page is closed.",
-            on_click=attempt,
+            on_click=parts.attempt,
             args=(partial(_start, study, quick, networks or ()),),
         )
     if stands:
@@ -221,8 +221,8 @@ def _progress(run: Run, was_active: bool) -> None:
     st.progress(done / of if of else 0.0, f"{done} of {of} points measured · {stands} {reason}")
     with st.container(horizontal=True, gap="small"):
         if stands in overview.ACTIVE:
-            ask = partial(jobs.ask, run)
+            ask = partial(jobs.request, run)
             for label, icon, what in (("Pause", "pause", "pause"), ("Stop", "stop", "stop")):
-                st.button(label, icon=f":material/{icon}:", on_click=attempt, args=(partial(ask, what),))
+                st.button(label, icon=f":material/{icon}:", on_click=parts.attempt, args=(partial(ask, what),))
         elif stands in UNFINISHED:
-            st.button("Resume", icon=":material/resume:", on_click=attempt, args=(partial(conduct.resume, run),))
+            st.button("Resume", icon=":material/resume:", on_click=parts.attempt, args=(partial(conduct.resume, run),))

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import streamlit as st
 
 from atelier import MODELS
-from pages.ui import shared
+from pages.ui import networks
 
 SECONDS = 8
 
@@ -27,9 +27,9 @@ def view() -> None:
     st.text(f"Clicks: {state.clicks}")
 
 
-shared.load = lambda name: promise()
-answers = [shared.Answer(MODELS["vit"], loading=not promise().done())]
+networks.load = lambda name: promise()
+answers = [networks.Answer(MODELS["vit"], loading=not promise().done())]
 view()
-st.text("Loading" if shared.loading(answers) else "Loaded")
-if shared.loading(answers):
-    shared.wait_for_a_network(answers)
+st.text("Loading" if networks.loading(answers) else "Loaded")
+if networks.loading(answers):
+    networks.wait_for_a_network(answers)

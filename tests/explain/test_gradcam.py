@@ -15,7 +15,7 @@ from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.explain import gradcam
 from atelier.explain.convolutions import Layer, Step
-from atelier.explain.hooks import as_input, watched_copy
+from atelier.explain.hooks import as_input, hookable_copy
 
 load = functools.cache(lambda name: atelier.load(name, "cpu"))
 DIGIT = mnist.load("test")[0][247]  # a 4
@@ -112,7 +112,7 @@ def test_the_default_layer_is_the_deepest_with_maps_of_at_least_7_by_7(name, num
 
 def test_grad_cam_is_captums(classifier):
     for layer in gradcam.layers(classifier)[::3]:
-        network = watched_copy(classifier.network)
+        network = hookable_copy(classifier.network)
         captum = LayerGradCam(network, network.get_submodule(layer.convolution.name))
         expected = captum.attribute(as_input(classifier, DIGIT), target=4).clamp(min=0)[0, 0]
         heat = gradcam.grad_cam(classifier, DIGIT, 4, layer)
@@ -196,7 +196,7 @@ def test_explaining_leaves_the_shared_network_as_it_was(classifier):
 
 
 def test_a_copy_shares_the_weights_but_not_the_hooks(classifier):
-    copy, seen = watched_copy(classifier.network), []
+    copy, seen = hookable_copy(classifier.network), []
     for ours, theirs in zip(classifier.network.state_dict().values(), copy.state_dict().values(), strict=True):
         assert ours.data_ptr() == theirs.data_ptr()
     convolution = next(module for module in copy.modules() if isinstance(module, nn.Conv2d))

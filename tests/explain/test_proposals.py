@@ -33,7 +33,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def walk(detector, scene):
-    return proposals.walk(detector, scene.picture)
+    return proposals.trace(detector, scene.picture)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7, 15])
@@ -43,7 +43,7 @@ def test_the_steps_end_in_exactly_torchvisions_boxes(detector, seed):
     scene = scenes.random_scene("test", np.random.default_rng(seed))
     (expected,) = detector.network.detector.eval()([torch.tensor(scene.picture)[None] / 255])
     roi_heads = detector.network.detector.roi_heads
-    walk = proposals.walk(detector, scene.picture)
+    walk = proposals.trace(detector, scene.picture)
     found = proposals.decide(walk, roi_heads.score_thresh, roi_heads.nms_thresh, each_class=True).found
     assert len(found.boxes) > 0
     ALIKE(found.boxes, expected["boxes"])
@@ -56,7 +56,7 @@ def test_the_steps_end_in_exactly_torchvisions_boxes(detector, seed):
 def test_the_steps_end_in_exactly_the_projects_boxes(detector, scene, shape, score):
     picture = np.resize(scene.picture, shape)  # any size, also where the map's places do not end with the picture
     expected = detector.detect(picture, score)
-    found = proposals.decide(proposals.walk(detector, picture), score).found
+    found = proposals.decide(proposals.trace(detector, picture), score).found
     for name in ("boxes", "labels", "scores", "probabilities"):
         ALIKE(getattr(found, name), getattr(expected, name))
 
@@ -107,7 +107,7 @@ def test_thresholds_move_without_the_network(walk):
 
 def test_the_walk_leaves_nothing_behind(detector, scene):
     before = detector.detect(scene.picture).boxes
-    walk = proposals.walk(detector, scene.picture)
+    walk = proposals.trace(detector, scene.picture)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in detector.network.modules())
     assert all(parameter.grad is None for parameter in detector.network.parameters())
     ALIKE(detector.detect(scene.picture).boxes, before)
@@ -116,16 +116,16 @@ def test_the_walk_leaves_nothing_behind(detector, scene):
 
 def test_other_networks_and_other_pictures_are_refused(detector, reader, scene):
     with pytest.raises(TypeError, match="The CNN finds no boxes"):
-        proposals.walk(reader, scene.picture)
+        proposals.trace(reader, scene.picture)
     with pytest.raises(ValueError, match=r"Expected uint8\[H, W\]"):
-        proposals.walk(detector, scene.picture / 255)
+        proposals.trace(detector, scene.picture / 255)
 
 
 def test_a_run_of_other_sizes_and_without_any_training_is_walked_and_drawn_too(scene):
     config = FasterRCNNConfig(channels=8, hidden=16, anchor_sizes=(30.0, 50.0), anchor_shapes=(0.5, 1.0, 2.0, 3.0))
     torch.manual_seed(0)
     untrained = Classifier(MODELS["faster_rcnn"], FasterRCNN(config), {})
-    walk = proposals.walk(untrained, scene.picture)
+    walk = proposals.trace(untrained, scene.picture)
     assert walk.anchors.shape == (28, 84, 8, 4)
     assert len(walk.proposals) > 0
     decision = proposals.decide(walk)
@@ -144,7 +144,7 @@ def test_a_digit_alone_is_read_as_the_network_answers_for_it(detector):
     for digit in images[:20]:
         scene = proposals.as_scene(digit)
         assert scene.shape == (112, 112)
-        assert proposals.decide(proposals.walk(detector, scene)).found.reading == str(detector.predict(digit[None])[0])
+        assert proposals.decide(proposals.trace(detector, scene)).found.reading == str(detector.predict(digit[None])[0])
 
 
 # How good it is ------------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from atelier.data.mnist import SIDE
 from atelier.figures import patches
-from atelier.figures.curves import SIDE
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from atelier.recipe import Recipe
 from atelier.runs import overview
 from atelier.runs.folder import Run
 from atelier.runs.recorder import new_config, train
-from atelier.runs.worker import Asked, attended
+from atelier.runs.worker import StopRequested, supervise
 from atelier.training.events import Preparation
 from atelier.training.loop import weights
 
@@ -224,7 +224,7 @@ def run(cache, tmp_path, monkeypatch):
 
 
 def trained(run):
-    return attended(run, "cpu", lambda: train(run.read("config.json"), run))
+    return supervise(run, "cpu", lambda: train(run.read("config.json"), run))
 
 
 def test_a_run_downloads_what_it_builds_on_and_says_how_far_it_is(server, run, original):
@@ -247,7 +247,7 @@ def test_a_run_can_be_paused_while_it_downloads(server, run, cache):
     events = trained(run)
     next(events)
     run.request("pause")
-    with pytest.raises(Asked):
+    with pytest.raises(StopRequested):
         list(events)
     assert run.status()[0] == "paused"
     assert overview.prepared(run) is None

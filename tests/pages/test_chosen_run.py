@@ -14,9 +14,10 @@ from streamlit.testing.v1 import AppTest
 
 from atelier import MODELS, checkpoint, paths
 from atelier.data import drawing, hands
+from atelier.runs import pool
 from atelier.runs.folder import Run
 from atelier.training.loop import weights
-from pages.ui import shared
+from pages.ui import networks
 
 ROOT = Path(__file__).parent.parent.parent
 DRAWINGS = json.loads(hands.STROKES.read_text())
@@ -104,13 +105,13 @@ def test_a_run_is_chosen_and_put_back_by_a_page(new_run):
     def page(first, second):
         import streamlit as st
 
-        from pages.ui import shared
+        from pages.ui import networks
 
-        shared.follow_link()
-        st.button("First", on_click=shared.use_run, args=(first, "vit"))
-        st.button("Second", on_click=shared.use_run, args=(second, "alexnet"))
-        st.button("Back", on_click=shared.use_shipped, args=("vit",))
-        st.text(f"{shared.chosen('vit')} {shared.chosen('alexnet')} {shared.chosen('cnn')}")
+        networks.follow_link()
+        st.button("First", on_click=networks.use_run, args=(first, "vit"))
+        st.button("Second", on_click=networks.use_run, args=(second, "alexnet"))
+        st.button("Back", on_click=networks.use_shipped, args=("vit",))
+        st.text(f"{networks.chosen('vit')} {networks.chosen('alexnet')} {networks.chosen('cnn')}")
 
     first, second = new_run("vit").id, new_run("alexnet").id
     app = AppTest.from_function(page, args=(first, second)).run()
@@ -216,19 +217,19 @@ def test_the_wide_canvas_is_read_by_own_runs(draw, text, new_run):
 @pytest.fixture
 def answers_of(new_run, monkeypatch):
     """`answers_of(run)`: the Future of a run, as a session that has chosen it gets it."""
-    monkeypatch.setattr(shared, "HEAD_START", 0.0)
+    monkeypatch.setattr(pool, "DELAY", 0.0)
 
     def load(run, model="vit"):
-        monkeypatch.setattr(shared, "chosen", {model: run.id}.get)
-        return shared.load(model)
+        monkeypatch.setattr(networks, "chosen", {model: run.id}.get)
+        return networks.load(model)
 
     return load
 
 
 def test_runs_that_nobody_used_for_longest_make_room(new_run, answers_of, monkeypatch):
     nine = [new_run("vit") for _ in range(9)]
-    monkeypatch.setattr(shared, "ROOM", 8 * 2 * nine[0].path("best.safetensors").stat().st_size)
-    shipped = shared.load("vit")
+    monkeypatch.setattr(pool, "MEMORY", 8 * 2 * nine[0].path("best.safetensors").stat().st_size)
+    shipped = networks.load("vit")
     kept = [answers_of(run) for run in nine[:8]]
     for promise in kept:
         promise.result(timeout=60)
@@ -240,12 +241,12 @@ def test_runs_that_nobody_used_for_longest_make_room(new_run, answers_of, monkey
     forgotten = weakref.ref(kept.pop(1).result().network)
     gc.collect()
     assert forgotten() is None
-    monkeypatch.setattr(shared, "chosen", {}.get)
-    assert shared.load("vit") is shipped
+    monkeypatch.setattr(networks, "chosen", {}.get)
+    assert networks.load("vit") is shipped
 
 
 def test_a_run_larger_than_the_room_is_still_used(new_run, answers_of, monkeypatch):
-    monkeypatch.setattr(shared, "ROOM", 1)
+    monkeypatch.setattr(pool, "MEMORY", 1)
     run = new_run("vit")
     promise = answers_of(run)
     promise.result(timeout=60)
@@ -256,12 +257,12 @@ def test_while_a_run_trains_on_its_last_weights_answer_until_the_new_ones_are_lo
     run = new_run("vit")
     old = answers_of(run)
     old.result(timeout=60)
-    gate, load = threading.Event(), shared.atelier.load
-    monkeypatch.setattr(shared.atelier, "load", lambda source: gate.wait(60) and load(source))
+    gate, load = threading.Event(), pool.atelier.load
+    monkeypatch.setattr(pool.atelier, "load", lambda source: gate.wait(60) and load(source))
     os.utime(run.path("best.safetensors"), (1, 1))
     assert answers_of(run) is old
     gate.set()
-    (new,) = [promise for promise in shared._loading.values() if not promise.done()]
+    (new,) = [promise for promise in pool._pool.values() if not promise.done()]
     new.result(timeout=60)
     assert answers_of(run) is new
-    assert old not in shared._loading.values()
+    assert old not in pool._pool.values()

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from atelier import MODELS
 from atelier.data import mnist
 from atelier.explain import neighbours, perturbations
-from pages.ui import looking
+from pages.ui import background, networks
 
 SIX = mnist.load("test")[0][11]
 
@@ -18,11 +18,10 @@ def view():
     import streamlit as st
 
     from atelier import MODELS
-    from pages.ui import shared
     from pages.views.inside import all_networks
 
     for name in MODELS if st.session_state["wait"] else ():
-        shared.load(name).result()
+        networks.load(name).result()
     all_networks.show(st.session_state["digit"])
 
 
@@ -119,12 +118,11 @@ def test_a_run_of_other_sizes_is_shown_too(inside, monkeypatch):
     from concurrent.futures import Future
 
     from atelier.classifier import Classifier
-    from pages.ui import shared
 
-    other, load, spec = Future(), shared.load, MODELS["vit"]
+    other, load, spec = Future(), networks.load, MODELS["vit"]
     sizes = {"depth": 2, "heads": 3, "dim": 24, "patch_size": 7}
     other.set_result(Classifier(spec, spec.build(sizes), {}))
-    monkeypatch.setattr(shared, "load", lambda name: other if name == "vit" else load(name))
+    monkeypatch.setattr(networks, "load", lambda name: other if name == "vit" else load(name))
     ask(inside, "What they are made of")
     inside.segmented_control(key="inside_architecture").set_value("vit").run()
     assert not inside.exception
@@ -136,7 +134,7 @@ def test_a_run_of_other_sizes_is_shown_too(inside, monkeypatch):
 def test_what_the_next_click_asks_for_is_computed_ahead(inside, monkeypatch):
     inside.session_state["digit"] = mnist.load("test")[0][4321]
     inside.run()
-    for found in looking._ahead:
+    for found in background._ahead:
         found.result(timeout=60)
     monkeypatch.delattr(perturbations, "gradient_sign")
     monkeypatch.delattr(neighbours.Neighbours, "nearest")
@@ -151,7 +149,7 @@ def test_a_blank_picture_is_no_problem(inside):
 
 
 def test_before_any_network_is_loaded_it_says_so(monkeypatch):
-    monkeypatch.setattr("pages.ui.shared._loading", {})
+    monkeypatch.setattr("atelier.runs.pool._pool", {})
     app = AppTest.from_function(view, default_timeout=60)
     app.session_state["digit"], app.session_state["wait"] = SIX, False
     app.run()

@@ -16,11 +16,11 @@ CLICKS = {}  # what is clicked in the next one, by the figure's key: AppTest can
 def view():
     import streamlit as st
 
-    from pages.ui import shared
+    from pages.ui import networks
     from pages.views.inside import conv, conv_why
 
     for name in conv_why.COMPARED:
-        shared.load(name).result()
+        networks.load(name).result()
     conv.show(st.session_state["digit"])
 
 
@@ -132,11 +132,11 @@ def test_a_run_of_other_sizes_is_looked_into(page, monkeypatch):
 
     from atelier import MODELS
     from atelier.classifier import Classifier
-    from pages.ui import shared
+    from pages.ui import networks
 
-    small, load = Future(), shared.load
+    small, load = Future(), networks.load
     small.set_result(Classifier(MODELS["cnn"], MODELS["cnn"].build({"channels": (1, 2, 3, 4), "hidden": 5}), {}))
-    monkeypatch.setattr(shared, "load", lambda name: small if name == "cnn" else load(name))
+    monkeypatch.setattr(networks, "load", lambda name: small if name == "cnn" else load(name))
     click(page, "inside_conv_maps", {"customdata": 0, "point": [0, 0]})
     assert "1 × 24 × 24" in text("inside_conv_maps")
     choose(page, "inside_conv_layer", 4)
@@ -159,9 +159,9 @@ def test_other_methods_show_for_and_against(page, method):
 
 def test_the_slowest_method_is_ready_before_it_is_asked_for(page, monkeypatch):
     from atelier.explain import gradcam
-    from pages.ui import looking
+    from pages.ui import background
 
-    for found in looking._ahead:
+    for found in background._ahead:
         found.result(timeout=120)
 
     def asked_again(*question):
@@ -181,23 +181,23 @@ def test_frozen_filters_that_nobody_taught_are_called_random(page, monkeypatch):
 
     from atelier import MODELS
     from atelier.classifier import Classifier
-    from pages.ui import shared
+    from pages.ui import networks
 
-    untaught, load = Future(), shared.load
+    untaught, load = Future(), networks.load
     untaught.set_result(Classifier(MODELS["alexnet"], MODELS["alexnet"].build({"backbone": "none"}), {}))
-    monkeypatch.setattr(shared, "load", lambda name: untaught if name == "alexnet" else load(name))
+    monkeypatch.setattr(networks, "load", lambda name: untaught if name == "alexnet" else load(name))
     for name, told in (("alexnet", "keep the random filters"), ("vgg16", "see as they were taught elsewhere")):
         choose(page, "inside_conv_network", name)
         assert any(told in markdown.value for markdown in page.markdown)
 
 
 def test_only_for_the_last_visitor_it_is_looked_ahead():
-    from pages.ui import looking
+    from pages.ui import background
 
     seen = []
-    looking.look_ahead([lambda: seen.append("first")])
-    looking.look_ahead([lambda: seen.append("last")])
-    for found in looking._ahead:
+    background.look_ahead([lambda: seen.append("first")])
+    background.look_ahead([lambda: seen.append("last")])
+    for found in background._ahead:
         found.result(timeout=60)
     assert seen == ["last"]
 

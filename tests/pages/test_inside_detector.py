@@ -15,7 +15,7 @@ import atelier
 from atelier.checkpoint import CheckpointError
 from atelier.data import mnist, scenes
 from atelier.models import faster_rcnn
-from pages.ui import live, shared
+from pages.ui import live, networks
 
 
 def view():
@@ -29,7 +29,7 @@ def view():
 def inside_detector():
     """The module under test. Its canvas can be imported only where an app runs."""
     for name in ("cnn", "faster_rcnn"):
-        shared.load(name).result(timeout=120)
+        networks.load(name).result(timeout=120)
     AppTest.from_string("from pages.views.inside import detector", default_timeout=60).run()
     return importlib.import_module("pages.views.inside.detector")
 
@@ -64,7 +64,7 @@ def scene(inside_detector):
 def walk(scene):
     from atelier.explain import proposals
 
-    return proposals.walk(atelier.load("faster_rcnn", "cpu"), scene.picture)
+    return proposals.trace(atelier.load("faster_rcnn", "cpu"), scene.picture)
 
 
 def look(page):
@@ -245,9 +245,9 @@ def test_no_proposal_is_said(inside_detector, page, drawn, monkeypatch, walk):
 
 @pytest.mark.parametrize("missing", ["cnn", "faster_rcnn"])
 def test_a_network_that_cannot_be_loaded_says_why_and_the_other_answers(page, drawn, monkeypatch, missing):
-    failed, load = Future(), shared.load
+    failed, load = Future(), networks.load
     failed.set_exception(CheckpointError("It is damaged."))
-    monkeypatch.setattr(shared, "load", lambda name: failed if name == missing else load(name))
+    monkeypatch.setattr(networks, "load", lambda name: failed if name == missing else load(name))
     look(page)
     assert "It is damaged." in page.warning[0].value
     assert drawn.keys() == ({"inside_sliding"} if missing == "faster_rcnn" else {"inside_strip", "inside_picture"})

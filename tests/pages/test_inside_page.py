@@ -12,7 +12,7 @@ from atelier.data import mnist
 from atelier.models.cnn import CNN, CNNConfig
 from atelier.runs.folder import Run
 from atelier.studies import results
-from pages.ui import digit_choice, looking, shared
+from pages.ui import digit_choice, networks
 
 IMAGES, LABELS = mnist.load("test")
 
@@ -70,7 +70,7 @@ def test_a_digit_that_no_network_recognises_is_said(inside, monkeypatch):
     inside.session_state["truth"] = None
     unsure = np.full(10, 0.08, np.float32)
     unsure[7] = 0.28
-    monkeypatch.setattr(looking, "ask", lambda spec, digit: shared.Answer(spec, unsure))
+    monkeypatch.setattr(networks, "ask_once", lambda spec, digit: networks.Answer(spec, unsure))
     look(inside)
     assert "no network is even 50% sure" in sentences(inside)
 
@@ -112,7 +112,7 @@ def test_the_hardest_digits_of_a_shipped_network_are_known(inside, text):
 
 def test_the_hardest_digits_of_a_network_can_be_measured(inside, text, monkeypatch, tmp_path):
     monkeypatch.setattr(results, "SHIPPED", tmp_path)  # where nothing is recorded
-    monkeypatch.setattr(digit_choice, "ALL", 1_000)
+    monkeypatch.setattr(digit_choice, "TEST_DIGITS", 1_000)
     probabilities = atelier.load("cnn", "cpu").predict_proba(IMAGES[:1_000])
     hardest, second = np.argsort(probabilities[np.arange(1_000), LABELS[:1_000]])[:2]
     look(inside)
@@ -141,8 +141,8 @@ def test_a_network_that_cannot_be_loaded_says_so_and_the_others_answer(inside, t
 
 
 def test_the_page_does_not_keep_a_browser_waiting_for_a_network(inside, text, monkeypatch):
-    load, slow = shared.load, Future()
-    monkeypatch.setattr(shared, "load", lambda name: slow if name == "vit" else load(name))
+    load, slow = networks.load, Future()
+    monkeypatch.setattr(networks, "load", lambda name: slow if name == "vit" else load(name))
     for name in MODELS:
         if name != "vit":
             load(name).result(timeout=60)

@@ -5,8 +5,9 @@ import pytest
 
 from atelier import MODELS, paths
 from atelier.checkpoint import CheckpointError
-from pages.ui import cards, shared
-from pages.ui.shared import Answer, agreement, camera_allowed
+from pages.ui import cards, networks
+from pages.ui.camera import camera_allowed
+from pages.ui.networks import Answer, agreement
 
 
 def say(*digits):
@@ -45,19 +46,19 @@ def test_a_card_tells_all_probabilities_also_to_a_screen_reader():
 
 def test_a_network_answers_as_soon_as_it_is_loaded(monkeypatch):
     spec, digit, promise = MODELS["cnn"], np.zeros((28, 28), np.uint8), Future()
-    loaded = shared.load("cnn").result(timeout=60)
-    monkeypatch.setattr(shared, "load", lambda name: promise)
-    waiting = shared.ask(spec, digit)
+    loaded = networks.load("cnn").result(timeout=60)
+    monkeypatch.setattr(networks, "load", lambda name: promise)
+    waiting = networks.ask(spec, digit)
     assert waiting.loading
     assert "loading" in cards.details(waiting, hidden=False)
     promise.set_result(loaded)
-    assert shared.ask(spec, digit).probabilities.shape == (10,)
+    assert networks.ask(spec, digit).probabilities.shape == (10,)
 
 
 def test_a_checkpoint_that_appears_later_is_loaded(monkeypatch, tmp_path):
     shipped = MODELS["cnn"].checkpoint
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
-    assert isinstance(shared.load("cnn").exception(timeout=60), CheckpointError)
-    assert shared.load("cnn") is shared.load("cnn")  # is not tried again and again
+    assert isinstance(networks.load("cnn").exception(timeout=60), CheckpointError)
+    assert networks.load("cnn") is networks.load("cnn")  # is not tried again and again
     (tmp_path / "cnn.safetensors").write_bytes(shipped.read_bytes())
-    assert shared.load("cnn").result(timeout=60).spec.name == "cnn"
+    assert networks.load("cnn").result(timeout=60).spec.name == "cnn"

@@ -141,13 +141,13 @@ def test_two_runs_started_at_once_train_one_after_the_other_and_obey(tmp_path):
         jobs.delete(second)
     wait_for(lambda: len(first.metrics()) > 3)
 
-    jobs.ask(first, "pause")  # the second one's turn
+    jobs.request(first, "pause")  # the second one's turn
     wait_for(lambda: state(first) == "paused" and state(second) == "running")
     wait_for(lambda: second.metrics())
-    jobs.ask(second, "stop")
+    jobs.request(second, "stop")
     wait_for(lambda: state(second) == "stopped")
     with pytest.raises(RunError, match="nothing to pause"):
-        jobs.ask(second, "pause")
+        jobs.request(second, "pause")
 
     seen = len(first.metrics())
     wait_for(lambda: not first.is_locked())
@@ -157,7 +157,7 @@ def test_two_runs_started_at_once_train_one_after_the_other_and_obey(tmp_path):
     wait_for(lambda: len(first.metrics()) > seen)
     epochs = [event["epoch"] for event in first.metrics()]
     assert epochs == sorted(epochs)  # it went on from where it stood
-    jobs.ask(first, "stop")
+    jobs.request(first, "stop")
     wait_for(lambda: state(first) == "stopped" and not first.is_locked())
     jobs.delete(first)
     assert not first.folder.exists()
@@ -187,7 +187,7 @@ IMPOSSIBLE = {
     "do not tile": ("vit", Recipe(epochs=1), {"patch_size": 5}),
     "full precision": ("faster_rcnn", Recipe(epochs=1, precision="bf16-mixed"), {}),
     "62 GB of memory": ("vgg16", Recipe(epochs=6, variations=6), {"input_size": 224, "backbone": "none"}),
-    "trained as a whole": ("alexnet", Recipe(epochs=1, averaging=0.9), {"backbone": "none"}),
+    "trained as a whole": ("alexnet", Recipe(epochs=1, ema_decay=0.9), {"backbone": "none"}),
 }
 
 

@@ -14,7 +14,7 @@ from atelier.runs.recorder import new_config
 ROOT = Path(__file__).parent.parent.parent
 # As the CNN's own, but a gentler learning rate: with 0.3, so few steps end anywhere, also in one process.
 RECIPE = Recipe(
-    epochs=3, batch_size=100, train_size=2000, optimizer="sgd", learning_rate=0.1, averaging=0.9, validation_size=500
+    epochs=3, batch_size=100, train_size=2000, optimizer="sgd", learning_rate=0.1, ema_decay=0.9, validation_size=500
 )
 
 

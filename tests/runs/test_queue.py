@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from atelier.runs import queue
-from atelier.runs.queue import turn
+from atelier.runs.queue import acquire_device
 
 ROOT = Path(__file__).parent.parent.parent
 HOLD = """
 import sys, time
-from atelier.runs.queue import turn
-with turn("cpu"):
+from atelier.runs.queue import acquire_device
+with acquire_device("cpu"):
     print("mine", time.monotonic(), flush=True)
     time.sleep(float(sys.argv[1]))
     print("yours", time.monotonic(), flush=True)
@@ -44,10 +44,10 @@ def test_first_come_first_served(monkeypatch):
     served, threads = [], []
 
     def wait(number):
-        with turn("cpu"):
+        with acquire_device("cpu"):
             served.append(number)
 
-    with turn("cpu"):
+    with acquire_device("cpu"):
         for number in range(5):
             threads.append(threading.Thread(target=wait, args=(number,)))
             threads[-1].start()
@@ -66,10 +66,10 @@ def test_who_waits_is_told_how_many_are_ahead_and_may_leave():
         assert ahead == 1
         raise LeaveError
 
-    with turn("cpu"):
-        with pytest.raises(LeaveError), turn("cpu", leave):
+    with acquire_device("cpu"):
+        with pytest.raises(LeaveError), acquire_device("cpu", leave):
             pass
-        with turn("cuda"):  # another device is free
+        with acquire_device("cuda"):  # another device is free
             pass
 
 
@@ -79,7 +79,7 @@ def test_a_ticket_drawn_for_a_process_that_still_starts_keeps_its_place(monkeypa
     order = []
 
     def come(name, ticket=None):
-        with turn("cpu", ticket=ticket):
+        with acquire_device("cpu", ticket=ticket):
             order.append(name)
 
     later = threading.Thread(target=come, args=("later",))
@@ -104,5 +104,5 @@ def test_the_turn_of_a_killed_process_passes_on():
     killed.kill()  # while it holds the device
     killed.wait()
     waiting.wait()
-    with turn("cpu", lambda ahead: pytest.fail("nobody is ahead any more")):
+    with acquire_device("cpu", lambda ahead: pytest.fail("nobody is ahead any more")):
         pass

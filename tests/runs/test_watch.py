@@ -10,7 +10,7 @@ from atelier import MODELS
 from atelier.data import mnist
 from atelier.runs import recorder, watch
 from atelier.runs.folder import Run
-from atelier.runs.worker import attended
+from atelier.runs.worker import supervise
 
 SMALL = {  # networks and data small enough for a test; epochs as in the demo. VGG16 is watched as AlexNet is.
     "cnn": ({}, {"train_size": 1000}),
@@ -32,7 +32,7 @@ def test_each_panel_shows_at_least_three_things_in_a_demo(model, tmp_path, monke
     if model == "faster_rcnn":  # so little training finds no box for sure
         monkeypatch.setattr(watch, "SHOWN_FROM", 0.0)
     shown = {name: set() for name in ("probabilities", "confusion", *LEARNT[model])}
-    for event in attended(run, "cpu", lambda: recorder.train(run.read("config.json"), run)):
+    for event in supervise(run, "cpu", lambda: recorder.train(run.read("config.json"), run)):
         seen = run.watched()
         for name in shown.keys() - {"confusion"}:
             shown[name].add(seen[name].tobytes())

@@ -17,7 +17,7 @@ from atelier import paths
 from atelier.__main__ import main
 from atelier.runs import jobs, recorder
 from atelier.runs.folder import LOG, Run, RunError
-from atelier.runs.worker import Asked, attended
+from atelier.runs.worker import StopRequested, supervise
 from atelier.studies import STUDIES, conduct, results
 from atelier.studies.study import SKIPPED, Findings, Study
 
@@ -56,7 +56,7 @@ def new_run(folder, **changes):
 
 def carry_out(run):
     """As the command line does."""
-    return list(attended(run, "cpu", lambda: conduct.conduct(run)))
+    return list(supervise(run, "cpu", lambda: conduct.conduct(run)))
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_killed_it_goes_on_to_the_same_table(within_a_point, tmp_path, undisturb
     run = new_run(tmp_path)
     for done in (1, 2):
         if (child := os.fork()) == 0:
-            for progress in attended(run, "cpu", lambda: conduct.conduct(run)):
+            for progress in supervise(run, "cpu", lambda: conduct.conduct(run)):
                 if progress.done == done and bool(progress.point) == within_a_point:
                     os.kill(os.getpid(), signal.SIGKILL)
             os._exit(1)
@@ -140,11 +140,11 @@ def test_a_full_disk_stops_it_with_the_reason_and_room_lets_it_go_on(tmp_path, u
 
 def test_a_person_pauses_and_resumes_it(tmp_path, undisturbed):
     run = new_run(tmp_path)
-    steps = attended(run, "cpu", lambda: conduct.conduct(run))
+    steps = supervise(run, "cpu", lambda: conduct.conduct(run))
     while next(steps).done < 2:
         pass
-    jobs.ask(run, "pause")
-    with pytest.raises(Asked):
+    jobs.request(run, "pause")
+    with pytest.raises(StopRequested):
         list(steps)
     assert conduct.progress(run) == (2, 4, "paused", "")
     carry_out(run)
@@ -199,11 +199,11 @@ def test_what_another_device_has_measured_is_measured_again(tmp_path, undisturbe
 def test_points_of_another_cpu_with_as_many_cores_are_measured_again(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder, "_processor", lambda: "Old 1000")
     run = new_run(tmp_path)
-    steps = attended(run, "cpu", lambda: conduct.conduct(run))
+    steps = supervise(run, "cpu", lambda: conduct.conduct(run))
     while next(steps).done < 2:
         pass
-    jobs.ask(run, "pause")
-    with pytest.raises(Asked):
+    jobs.request(run, "pause")
+    with pytest.raises(StopRequested):
         list(steps)
     monkeypatch.setattr(recorder, "_processor", lambda: "New 2000")
     carry_out(run)

@@ -14,7 +14,7 @@ from atelier.training.feature_cache import FeatureCache
 from atelier.zoo import MODELS
 
 CNN = {"channels": (4, 4, 4, 4), "hidden": 16}
-RECIPE = replace(MODELS["cnn"].presets["demo"], epochs=3, batch_size=50, train_size=200, averaging=0.0)
+RECIPE = replace(MODELS["cnn"].presets["demo"], epochs=3, batch_size=50, train_size=200, ema_decay=0.0)
 
 
 def result(generator):
@@ -81,7 +81,7 @@ def test_training_says_that_it_works(monkeypatch):
 
 def test_the_weights_of_an_average_answer_where_the_recipe_has_one():
     (plain, _), _ = result(trial.train("cnn", CNN, RECIPE, "cpu"))
-    (average, _), _ = result(trial.train("cnn", CNN, replace(RECIPE, averaging=0.9), "cpu"))
+    (average, _), _ = result(trial.train("cnn", CNN, replace(RECIPE, ema_decay=0.9), "cpu"))
     images = mnist.load("test")[0][:5]
     assert not np.array_equal(plain.predict_proba(images), average.predict_proba(images))
 

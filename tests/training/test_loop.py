@@ -19,7 +19,7 @@ RECIPES = [
     Recipe(epochs=4, batch_size=50, train_size=500, optimizer="adamw", learning_rate=0.01),
     Recipe(epochs=4, batch_size=50, train_size=500, optimizer="sgd", learning_rate=0.1, weight_decay=1e-3),
     Recipe(epochs=4, batch_size=50, train_size=500, optimizer="muon", learning_rate=0.01),
-    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="sgd", learning_rate=0.1, averaging=0.8),
+    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="sgd", learning_rate=0.1, ema_decay=0.8),
 ]
 
 
@@ -150,7 +150,7 @@ def test_schedules_go_as_they_are_called(schedule, shape, data):
 
 def test_the_average_of_the_weights_answers(data):
     """Each step, it keeps 0.2 of itself and takes 0.8 of the network; after one step 2 / 11, if that is less."""
-    session = new_session(replace(RECIPES[-1], epochs=1, train_size=150, averaging=0.2))
+    session = new_session(replace(RECIPES[-1], epochs=1, train_size=150, ema_decay=0.2))
     bias = session.network.classifier[-1].bias
     expected, seen = None, []
     for event in fit(session, *data):

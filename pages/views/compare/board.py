@@ -8,7 +8,7 @@ from atelier.evaluation import tables
 from atelier.evaluation.significance import compare
 from atelier.figures import comparison
 from atelier.studies.results import SOURCES, Result
-from pages.ui import looking, measured, shared
+from pages.ui import measured, networks, parts
 from pages.ui.live import live_figure
 from pages.views.compare import exports
 
@@ -89,7 +89,7 @@ def show() -> None:
 
 
 def table(found: dict[str, Result]) -> None:
-    looking.question(
+    parts.question(
         "Who is best at what?",
         "A click on a column's name sorts by it; the mouse on it tells what it means. **Green and bold**: the best.",
     )
@@ -107,7 +107,7 @@ def table(found: dict[str, Result]) -> None:
             placeholder="–",
             alt="All networks with accuracy, calibration, size, training time, speed and memory",
         )
-    looking.download("Leaderboard (CSV)", rows.drop(columns="colour").to_csv(index=False), "leaderboard.csv")
+    parts.download("Leaderboard (CSV)", rows.drop(columns="colour").to_csv(index=False), "leaderboard.csv")
     for source, result in found.items():
         measured.provenance(result, SOURCES[source] if several else "")
 
@@ -132,7 +132,7 @@ def marks(rows: pd.DataFrame, column: str) -> list[str]:
 
 
 def trade_offs(found: dict[str, Result]) -> None:
-    looking.question(
+    parts.question(
         "What does accuracy cost?",
         "Further up is more accurate, further left is cheaper. The thin lines are the 95% intervals.",
     )
@@ -152,7 +152,7 @@ def trade_offs(found: dict[str, Result]) -> None:
 
 @st.fragment
 def chance(found: dict[str, Result]) -> None:
-    looking.question(
+    parts.question(
         "Which differences may be chance?",
         "Choose two networks. What counts are the digits that one of them reads right and the other wrong.",
     )
@@ -171,19 +171,19 @@ def chance(found: dict[str, Result]) -> None:
             help="McNemar's exact test. p is how often two equally good networks would differ at least so much by mere "
             "chance; below 0.05, chance is hardly the reason.",
         )
-    looking.download("All pairs (CSV)", lambda: tables.pairs(said).to_csv(index=False), "mcnemar.csv")
+    parts.download("All pairs (CSV)", lambda: tables.pairs(said).to_csv(index=False), "mcnemar.csv")
 
 
 # Runs of one's own ---------------------------------------------------------------------------------------------------
 
 
 def measure_runs(names: dict[str, str]) -> None:
-    looking.question(
+    parts.question(
         "How do your own runs compare?",
         "Choose which networks this computer measures. With the shipped ones among them, their times can be compared.",
     )
     if "compare_networks" not in state:
-        in_use = [run for run in map(shared.chosen, MODELS) if run in names]
+        in_use = [run for run in map(networks.chosen, MODELS) if run in names]
         state.compare_networks = in_use or list(MODELS)
     state.compare_networks = [network for network in state.compare_networks if network in names]  # some may be deleted
     st.multiselect(

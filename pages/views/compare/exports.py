@@ -16,7 +16,7 @@ from atelier import MODELS, paths
 from atelier.runs import jobs
 from atelier.runs.folder import RunError
 from atelier.studies import results
-from pages.ui import looking
+from pages.ui import parts
 
 FORMATS = {  # and for whom
     "onnx": "For ONNX Runtime: most languages, and browsers",
@@ -54,7 +54,7 @@ def show(names: dict[str, str]) -> None:
     Args:
         names: of all networks that can be exported, by their names in MODELS and ids of runs.
     """
-    looking.question(
+    parts.question(
         "Where else can a network work?",
         "In programs of your own. You get its file once that has been read back and answers as the network itself.",
     )
@@ -84,7 +84,7 @@ def hand_over(what: str, exported: Exported) -> None:
     with place.status(f"{what}: written and checked", state="complete", expanded=True):
         st.code(exported.told, language=None, wrap_lines=True)
         for number, file in enumerate(exported.files):
-            looking.download(file.name, partial(exported.read, number), file.name)
+            parts.download(file.name, partial(exported.read, number), file.name)
 
 
 def ask(network: str, names: dict[str, str], format: str) -> None:

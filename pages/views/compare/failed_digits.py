@@ -12,7 +12,7 @@ from atelier.data import mnist
 from atelier.evaluation import failures, tables
 from atelier.evaluation.failures import Said
 from atelier.figures import comparison
-from pages.ui import digit_choice, looking, measured
+from pages.ui import digit_choice, measured, parts
 from pages.ui.live import live_figure, live_picture
 
 MATRIX, PANELS = 440, 330  # pixels: height of a confusion matrix, and its least width
@@ -55,7 +55,7 @@ def chosen(networks: list[str]) -> list[str]:
 
 @st.fragment
 def taken_for(said: Said) -> None:
-    looking.question(
+    parts.question(
         "Which digits are mixed up?",
         "A row is a true digit, a column what it was taken for; shades mean the same in all. **Click a cell** to see "
         "its digits.",
@@ -74,7 +74,7 @@ def taken_for(said: Said) -> None:
                 f"How often {measured.named(name)[0]} takes each digit for each",
                 on_click=partial(cell_clicked, name),
             )
-    looking.download("All counts (CSV)", lambda: tables.confusions(said).to_csv(index=False), "confusions.csv")
+    parts.download("All counts (CSV)", lambda: tables.confusions(said).to_csv(index=False), "confusions.csv")
     digits = failures.taken_for(said, network, true, guess)
     title = measured.named(network)[0]
     what = f"{true}s that {title} reads right" if true == guess else f"{true}s that {title} takes for {guess}s"
@@ -102,7 +102,7 @@ def drawn_matrix(counts: np.ndarray, title: str, colour: str, marked: tuple[int,
 
 @st.fragment
 def agreement(said: Said) -> None:
-    looking.question(
+    parts.question(
         "Which digits are hard, and for how many?",
         "Choose how many of the networks read a digit right. Those that surprise most come first.",
     )
@@ -122,7 +122,7 @@ def agreement(said: Said) -> None:
 
 @st.fragment
 def one_against_another(said: Said) -> None:
-    looking.question(
+    parts.question(
         "What does one see that another does not?",
         "Digits that the first network reads right and the second wrong, the surest mistakes first.",
     )
@@ -161,7 +161,7 @@ def sheet(said: Said, digits: np.ndarray, key: str, what: str, network: str | No
             f"**{len(digits):,}** digit{'s' * (len(digits) > 1)}{part}. Beneath each: what it is → what it was taken "
             "for, and how surely."
         )
-        looking.download("These digits (CSV)", lambda: failures.told(said, digits).to_csv(index=False), f"{key}.csv")
+        parts.download("These digits (CSV)", lambda: failures.told(said, digits).to_csv(index=False), f"{key}.csv")
     images, _ = mnist.load("test")
     of = said.surprise.iloc[shown].idxmax(axis=1) if network is None else [network] * len(shown)
     texts = [
@@ -191,7 +191,7 @@ def digit_clicked(point: dict[str, Any]) -> None:
 
 
 def reliability(said: Said) -> None:
-    looking.question(
+    parts.question(
         "Can they be believed?",
         "Digits by how sure a network is of its answer: of all that it is 90% sure of, it should read 90% right.",
     )
@@ -199,4 +199,4 @@ def reliability(said: Said) -> None:
     curves = [(*measured.named(network), part) for network, part in bins.groupby("network", sort=False)]
     figure = comparison.reliability(curves)
     live_figure(figure, "compare_reliability", CURVES, "How often each network is right against how sure it is")
-    looking.download("Reliability (CSV)", lambda: bins.to_csv(index=False), "reliability.csv")
+    parts.download("Reliability (CSV)", lambda: bins.to_csv(index=False), "reliability.csv")

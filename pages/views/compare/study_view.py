@@ -6,7 +6,7 @@ from plotly.graph_objects import Figure
 from atelier.studies import STUDIES
 from atelier.studies.results import SOURCES, Result
 from atelier.studies.study import Study
-from pages.ui import looking, measured
+from pages.ui import measured, parts
 from pages.ui.live import live_figure
 
 FIGURE, WIDE, PANEL = 460, 460, 280  # pixels: a figure's height if it does not know its own; least widths
@@ -28,7 +28,7 @@ def show() -> None:
         bind="query-params",
     )
     study, found = STUDIES[name], measured.found(name)
-    looking.question(study.question, f"{study.method} **First say what you expect**, then see what was measured.")
+    parts.question(study.question, f"{study.method} **First say what you expect**, then see what was measured.")
     if found and expectation(study, found):
         figures = {source: study.figure(result.table) for source, result in found.items()}
         across = max(len({panel.domain for panel in figure.select_xaxes()}) for figure in figures.values())
@@ -37,7 +37,7 @@ def show() -> None:
                 with st.container(key=f"compare_{source}"):
                     revealed(study, source, result, figures[source])
     if not found or state.get(f"compare_expects_{name}") is not None:
-        looking.question("What does this computer say?", "Its numbers will stand beside the shipped ones.")
+        parts.question("What does this computer say?", "Its numbers will stand beside the shipped ones.")
         measured.run_here(name)
 
 
@@ -80,4 +80,4 @@ def revealed(study: Study, source: str, result: Result, figure: Figure) -> None:
             forms = {name: st.column_config.NumberColumn(format="scientific") for name in tiny}
             shown = table.assign(network=titles)
             st.dataframe(shown, column_config=forms, hide_index=True, placeholder="–", alt=told)
-            looking.download("Table (CSV)", result.table.to_csv(index=False), f"{study.name}_{source}.csv")
+            parts.download("Table (CSV)", result.table.to_csv(index=False), f"{study.name}_{source}.csv")

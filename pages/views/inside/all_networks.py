@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from atelier.figures import plotting
-from pages.ui import looking
+from pages.ui import background, networks
 from pages.views.inside import architecture_view, changes_view, neighbours_view
 
 PARTS = {  # one at a time: each answers a click sooner than all together
@@ -17,7 +17,7 @@ PARTS = {  # one at a time: each answers a click sooner than all together
 
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`."""
-    if not looking.loaded():
+    if not networks.loaded():
         st.info("This view begins as soon as one network is loaded.", icon=":material/hourglass_empty:")
         return
     first, *_ = PARTS
@@ -26,4 +26,4 @@ def show(digit: np.ndarray) -> None:
     )
     PARTS[part](digit)
     if PARTS[part] is not architecture_view.show:  # which measures time
-        looking.look_ahead([plotting.warm_up, *changes_view.ahead(digit), *neighbours_view.ahead(digit)])
+        background.look_ahead([plotting.warm_up, *changes_view.ahead(digit), *neighbours_view.ahead(digit)])

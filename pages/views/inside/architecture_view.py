@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from atelier import MODELS
-from pages.ui import looking
+from pages.ui import background, networks, parts
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
@@ -27,18 +27,18 @@ STYLE = """<style>
 
 @st.fragment(parallel=True)
 def show(_digit: np.ndarray) -> None:
-    looking.question(
+    parts.question(
         "What is it made of?",
         "Read from left to right: each drawing is what a few layers hand on, with its shape (maps × height × width, or "
         "tokens × numbers) and these layers beneath.",
     )
-    name = looking.choose_network("Network", "inside_architecture")
-    network = looking.network(name)
+    name = networks.choose_network("Network", "inside_architecture")
+    network = networks.network(name)
     if network is None:
         return
     from atelier.explain import architecture
 
-    table = layers(network, looking.identity(name))
+    table = layers(network, networks.identity(name))
     st.html(STYLE + diagram(architecture.boxes(table), MODELS[name].colour))
     st.markdown(
         f"**{table.parameters.sum():,}** parameters · **{table.mult_adds.sum():,}** multiply-adds and "
@@ -64,14 +64,14 @@ def show(_digit: np.ndarray) -> None:
             "share": st.column_config.ProgressColumn("Share of time", format="percent"),
         },
     )
-    looking.download("Table (CSV)", shown.to_csv(index=False), f"{name}_layers.csv")
+    parts.download("Table (CSV)", shown.to_csv(index=False), f"{name}_layers.csv")
 
 
 @st.cache_data(max_entries=50, show_spinner="Measuring each layer …")
 def layers(_classifier: "Classifier", identity: str) -> pd.DataFrame:
     from atelier.explain import architecture
 
-    looking.look_ahead(())  # nothing else, where time is measured
+    background.look_ahead(())  # nothing else, where time is measured
     return architecture.layers(_classifier)
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from atelier import MODELS
 from atelier.figures import plotting
-from pages.ui import cards, looking, shared
+from pages.ui import background, cards, networks, parts
 from pages.ui.live import live_figure, live_picture
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def show(digit: np.ndarray) -> None:
 def sliders(digit: np.ndarray) -> None:
     from atelier.explain.perturbations import perturb
 
-    looking.question("What would change its mind?", "Move a slider: the digit changes, and all networks read it anew.")
+    parts.question("What would change its mind?", "Move a slider: the digit changes, and all networks read it anew.")
     with st.grid("auto", min_column_width=180):
         amounts = {
             name: st.slider(label, low, high, 0.0, step, format=form, key=f"inside_{name}", persist_state="page")
@@ -74,13 +74,13 @@ def sliders(digit: np.ndarray) -> None:
                 f'<img class="seen" alt="The changed digit" src="{plotting.png(changed)}">'
             )
     said = {name: answer.probabilities for name, answer in answers.items() if answer.probabilities is not None}
-    looking.download(
-        "Changed digit and answers (NPZ)", lambda: looking.npz(digit=digit, changed=changed, **said), "changed.npz"
+    parts.download(
+        "Changed digit and answers (NPZ)", lambda: parts.npz(digit=digit, changed=changed, **said), "changed.npz"
     )
 
 
-def asked(digit: np.ndarray) -> dict[str, shared.Answer]:
-    return {name: looking.ask(spec, digit) for name, spec in MODELS.items()}
+def asked(digit: np.ndarray) -> dict[str, networks.Answer]:
+    return {name: networks.ask_once(spec, digit) for name, spec in MODELS.items()}
 
 
 def as_it_was() -> None:
@@ -95,7 +95,7 @@ def searches(digit: np.ndarray) -> None:
     from atelier.explain.perturbations import KINDS
     from atelier.figures import changes
 
-    looking.question(
+    parts.question(
         "How little is enough?",
         "Choose what may change: the smallest change that flips each answer is searched, and shown with what the "
         "network says then.",
@@ -105,10 +105,10 @@ def searches(digit: np.ndarray) -> None:
     with st.container(horizontal=True):
         for kind, way in KINDS.items():
             st.button(way.title, icon=":material/search:", key=f"inside_search_{kind}", on_click=search, args=(kind,))
-    kinds, networks = state.inside_searched, looking.loaded()
+    kinds, loaded = state.inside_searched, networks.loaded()
     if not kinds:
         return
-    found = found_flips(digit, networks, kinds)
+    found = found_flips(digit, loaded, kinds)
     table = pd.DataFrame(
         [
             {
@@ -122,15 +122,15 @@ def searches(digit: np.ndarray) -> None:
             for (name, kind), flip in found.items()
         ]
     )
-    figure = changes.flips(list(networks), kinds, found)
-    with st.grid("auto", min_column_width=looking.WIDE):
+    figure = changes.flips(list(loaded), kinds, found)
+    with st.grid("auto", min_column_width=parts.WIDE):
         alt = "For each network the least changed digits that it takes for another"
-        live_picture(figure, "inside_flips", alt, tallest=looking.TALLEST)
+        live_picture(figure, "inside_flips", alt, tallest=parts.TALLEST)
         with st.container():
             st.dataframe(table, hide_index=True)
-            looking.download("Table (CSV)", table.to_csv(index=False), "smallest_changes.csv")
+            parts.download("Table (CSV)", table.to_csv(index=False), "smallest_changes.csv")
             digits = {f"{name}_{kind}": flip.digit for (name, kind), flip in found.items() if flip}
-            looking.download("Changed digits (NPZ)", lambda: looking.npz(**digits), "smallest_changes.npz")
+            parts.download("Changed digits (NPZ)", lambda: parts.npz(**digits), "smallest_changes.npz")
 
 
 def search(kind: str) -> None:
@@ -146,7 +146,7 @@ def found_flips(
     wanted = [(name, kind) for name in networks for kind in kinds]
     for number, (name, kind) in enumerate(wanted):
         place.progress(number / len(wanted), f"Searching: {MODELS[name].title}, {kind} …")
-        found[name, kind] = flip(networks[name], looking.identity(name), digit, kind)
+        found[name, kind] = flip(networks[name], networks.identity(name), digit, kind)
     place.empty()
     return found
 
@@ -166,37 +166,37 @@ def against(digit: np.ndarray) -> None:
     from atelier.explain.perturbations import step
     from atelier.figures import changes
 
-    looking.question(
+    parts.question(
         "What if somebody knows the network and wants it to fail?",
         "The fast gradient sign method makes each pixel brighter (red) or darker (blue) by ε, whichever makes this "
         "network less sure. From top to bottom: the digit, the step, the result.",
     )
     kept = {"key": "inside_epsilon", "persist_state": "page"}
     epsilon = st.select_slider("ε, share of full brightness", EPSILONS, 0.04, format_func="{:.0%}".format, **kept)
-    loaded = looking.loaded()
-    names, identities = list(loaded), map(looking.identity, loaded)
-    found = looking.side_by_side(partial(attack, digit=digit), loaded.values(), identities)
+    loaded = networks.loaded()
+    names, identities = list(loaded), map(networks.identity, loaded)
+    found = background.side_by_side(partial(attack, digit=digit), loaded.values(), identities)
     signs, probabilities = map(np.array, zip(*found, strict=True))
     results = [step(digit, sign, epsilon) for sign in signs]
     before, after = probabilities[:, 0], probabilities[:, EPSILONS.index(epsilon)]
     answers = before.argmax(axis=1)
     sure = np.take_along_axis(probabilities, answers[:, None, None], axis=2)[..., 0]
-    with st.grid("auto", min_column_width=looking.WIDE):
+    with st.grid("auto", min_column_width=parts.WIDE):
         figure = changes.steps(names, digit, signs, results, before, after)
         alt = "For each network the digit, the step against it and the result"
-        live_picture(figure, "inside_fooled", alt, tallest=looking.TALLEST)
+        live_picture(figure, "inside_fooled", alt, tallest=parts.TALLEST)
         figure = changes.certainty(names, np.array(EPSILONS), sure, answers)
         live_figure(figure, "inside_certainty", 480, "How sure each network stays as ε grows")
     arrays = {"networks": names, "signs": signs, "epsilon": epsilon, "results": results}
     arrays |= {"epsilons": EPSILONS, "probabilities": probabilities}
-    looking.download("Steps (NPZ)", lambda: looking.npz(digit=digit, **arrays), "steps.npz")
+    parts.download("Steps (NPZ)", lambda: parts.npz(digit=digit, **arrays), "steps.npz")
 
 
 def ahead(digit: np.ndarray) -> Iterator[Callable[[], object]]:
     """What `against` will ask for."""
-    for name, network in looking.loaded().items():
-        if not looking.differences(name):  # a larger one of a person's own may take long and much memory
-            yield partial(attack, network, looking.identity(name), digit)
+    for name, network in networks.loaded().items():
+        if not networks.differences(name):  # a larger one of a person's own may take long and much memory
+            yield partial(attack, network, networks.identity(name), digit)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)

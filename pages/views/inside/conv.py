@@ -10,7 +10,7 @@ import streamlit as st
 from atelier import MODELS
 from atelier.checkpoint import CheckpointError
 from atelier.figures import feature_maps
-from pages.ui import looking
+from pages.ui import networks, parts
 from pages.ui.live import live_figure
 from pages.views.inside import conv_layers, conv_why
 
@@ -22,8 +22,8 @@ NETWORKS = ("cnn", "vgg16", "alexnet")
 
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`."""
-    name = looking.choose_network("Network", "inside_conv_network", NETWORKS)
-    if looking.network(name) is None:
+    name = networks.choose_network("Network", "inside_conv_network", NETWORKS)
+    if networks.network(name) is None:
         return
     conv_layers.show(name, digit)
     conv_why.show(name, digit)
@@ -33,16 +33,16 @@ def show(digit: np.ndarray) -> None:
 
 def retrained(name: str) -> None:
     """Which convolutions of VGG16 and AlexNet are frozen, and how far the others have moved."""
-    classifier, trained = looking.network(name), [layer.trained for layer in conv_layers.layers(name)]
+    classifier, trained = networks.network(name), [layer.trained for layer in conv_layers.layers(name)]
     random = classifier.network.config.backbone == "none"
     frozen = "keep the random filters they began with" if random else "see as they were taught elsewhere"
-    looking.question(
+    parts.question(
         "Which layers learnt digits?",
         f"Frozen layers (❄) {frozen}. A bar shows how far a retrained one has moved since: at 100%, its filters have "
         "changed by as much as they were.",
     )
     try:
-        moved = distances(classifier, looking.identity(name))
+        moved = distances(classifier, networks.identity(name))
     except CheckpointError as error:  # the backbone's file is gone
         st.warning(str(error))
         return
@@ -65,7 +65,7 @@ def retrained(name: str) -> None:
             ],
         }
     )
-    looking.download("Distances (CSV)", numbers.to_csv(index=False), f"{name}_moved.csv")
+    parts.download("Distances (CSV)", numbers.to_csv(index=False), f"{name}_moved.csv")
 
 
 @st.cache_data(max_entries=50, show_spinner="Comparing with the pretrained weights …")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from atelier import MODELS
 from atelier.figures import feature_maps
-from pages.ui import looking
+from pages.ui import networks, parts
 from pages.ui.live import live_picture
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def show(name: str, digit: np.ndarray) -> None:
     """What each layer of a network finds in a digit `uint8[28, 28]`."""
     from atelier.explain import convolutions
 
-    classifier = looking.network(name)
+    classifier = networks.network(name)
     if classifier is None:
         return
-    looking.question(
+    parts.question(
         "What does each layer find?",
         "Each small picture is a map: where the digit looks like the map's filter, its numbers are high. "
         "Strongest maps first, those that differ most from place to place; **click one** to see it large.",
@@ -41,8 +41,8 @@ def show(name: str, digit: np.ndarray) -> None:
     with right:
         key = f"inside_conv_step_{'_'.join(titles)}"
         title = st.segmented_control("Step", titles, default=titles[0], required=True, key=key, wrap=True)
-    seen = look(classifier, looking.identity(name), digit, layer, layer.number)
-    place = (looking.identity(name), layer.number)  # other weights may have fewer maps
+    seen = look(classifier, networks.identity(name), digit, layer, layer.number)
+    place = (networks.identity(name), layer.number)  # other weights may have fewer maps
     channel, row, column = chosen(place, seen)
     maps_and_filters(name, layer, layer.steps[titles.index(title)], seen, place, channel)
     if title == "Convolution":
@@ -53,9 +53,9 @@ def show(name: str, digit: np.ndarray) -> None:
         pair = feature_maps.enlarged([before, after], ["before", "after"], None, asked, "value", MODELS[name].colour)
         live_picture(pair, "inside_conv_pair", f"Map {channel + 1} before and after {title}", tallest=LARGE)
         st.markdown(what_happened(title, before, after))
-    looking.download(
+    parts.download(
         "Maps and filters (NPZ)",
-        lambda: looking.npz(order=seen.order, filters=convolutions.filters(classifier, layer), **seen.maps),
+        lambda: parts.npz(order=seen.order, filters=convolutions.filters(classifier, layer), **seen.maps),
         f"{name}_layer_{layer.number}.npz",
     )
 
@@ -80,7 +80,7 @@ def choose_layer(name: str, key: str, default: int) -> "Layer":
 
 
 def layers(name: str) -> list["Layer"]:
-    return known_layers(looking.network(name), looking.identity(name))
+    return known_layers(networks.network(name), networks.identity(name))
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
@@ -121,11 +121,11 @@ def maps_and_filters(
     colour, strongest = MODELS[name].colour, seen.order[:SHOWN]
     heading = f"{step.title}: what does it find?"
     told = f"{step.size} · the {len(strongest)} strongest of {step.shape[0]} maps"
-    with st.grid("auto", min_column_width=looking.WIDE):  # each is sent as soon as it is drawn
+    with st.grid("auto", min_column_width=parts.WIDE):  # each is sent as soon as it is drawn
         maps = feature_maps.sheet(seen.maps[step.title][strongest], strongest, channel, heading, told, "value", colour)
         live_picture(maps, "inside_conv_maps", f"Maps of layer {layer.number} after {step.title}", clicked)
         weights, numbers, whose = shown_filters(
-            convolutions.filters(looking.network(name), layer), layer, seen, channel
+            convolutions.filters(networks.network(name), layer), layer, seen, channel
         )
         filters = feature_maps.sheet(weights, numbers, None, "What do its filters look for?", whose, "weight", colour)
         live_picture(filters, "inside_conv_filters", f"Filters of layer {layer.number}")
@@ -161,7 +161,7 @@ def spell_out(
 
     colour, sides = MODELS[name].colour, layer.convolution.sees(*at[1:])
     asked = f"Where does map {channel + 1} respond?"
-    with st.grid("auto", min_column_width=looking.WIDE):
+    with st.grid("auto", min_column_width=parts.WIDE):
         one = feature_maps.enlarged(
             [seen.maps["Convolution"][channel]], [""], (row, column), asked, "value", colour, "Click a number"
         )
@@ -169,14 +169,14 @@ def spell_out(
         covered = f"{sides[3] - sides[1]:.0f} × {sides[2] - sides[0]:.0f} of the 28 × 28 pixels"
         field = feature_maps.field(digit, sides, "What does this number see?", covered)
         live_picture(field, "inside_conv_field", "The part of the digit that decides on the chosen number")
-    spelt = convolutions.pixel_arithmetic(looking.network(name), digit, layer, channel, row, column)
+    spelt = convolutions.pixel_arithmetic(networks.network(name), digit, layer, channel, row, column)
     figure = feature_maps.arithmetic(spelt, inputs_named(name, layer, spelt), colour)
     alt = "The window, the filter and their products"
     live_picture(figure, "inside_conv_arithmetic", alt, tallest=640, narrowest=READABLE)
     st.markdown(in_words(spelt, row, column))
     if layer.number == 1 and name != "cnn":
         st.caption("The digit comes in red, green and blue, as in pretraining: black is about -2, white about +2.4.")
-    looking.download("Arithmetic (CSV)", table(spelt).to_csv(index=False), f"{name}_arithmetic.csv")
+    parts.download("Arithmetic (CSV)", table(spelt).to_csv(index=False), f"{name}_arithmetic.csv")
 
 
 def inputs_named(name: str, layer: "Layer", spelt: "PixelArithmetic") -> list[str]:

@@ -8,8 +8,9 @@ import numpy as np
 import streamlit as st
 
 from atelier import MODELS
+from atelier.data.mnist import SIDE
 from atelier.figures import feature_maps
-from pages.ui import looking
+from pages.ui import background, networks, parts
 from pages.ui.live import live_picture
 from pages.views.inside.conv_layers import choose_layer, layers
 
@@ -30,7 +31,6 @@ READINGS = {
 }
 UNITS = {INTEGRATED: "added to the score (logit)", OCCLUSION: "probability lost"}
 WARM = "#FF8A1F"
-SIDE = 28
 PIXELS = f"{SIDE} × {SIDE} pixels"
 
 
@@ -46,12 +46,12 @@ class Found(NamedTuple):
 @st.fragment
 def show(name: str, digit: np.ndarray) -> None:
     """Why a network says what it says of a digit `uint8[28, 28]`, and not something else."""
-    classifier = looking.network(name)
+    classifier = networks.network(name)
     if classifier is None:
         return
     shares = classifier.predict_proba(digit[None])[0]
     first, second = map(int, np.argsort(-shares, kind="stable")[:2])
-    asked_about = f"{looking.identity(name)}_{crc32(digit.tobytes())}"  # another answer, another question
+    asked_about = f"{networks.identity(name)}_{crc32(digit.tobytes())}"  # another answer, another question
     heading, layer = st.container(), None
     left, right = st.columns(2, vertical_alignment="bottom", gap="medium")
     with left:
@@ -66,13 +66,13 @@ def show(name: str, digit: np.ndarray) -> None:
         asked = choose_class("Why a …?", first, f"inside_conv_first_{asked_about}")
     with right:
         other = choose_class("And why a …?", second, f"inside_conv_second_{asked_about}")
-    networks = {name: (looking.network(name), looking.identity(name)) for name in looking.loaded() if name in COMPARED}
+    pairs = {name: (networks.network(name), networks.identity(name)) for name in networks.loaded() if name in COMPARED}
     with st.spinner("Looking …"):
         # A class a core; kept.
-        looking.side_by_side(lambda target: speaks(*networks[name], digit, (target,), method, layer), (asked, other))
-        found = speaks(*networks[name], digit, (asked, other), method, layer)
+        background.side_by_side(lambda target: speaks(*pairs[name], digit, (target,), method, layer), (asked, other))
+        found = speaks(*pairs[name], digit, (asked, other), method, layer)
     with heading:
-        looking.question(f"Why a {asked}? Why a {other}?", READINGS[found.method])
+        parts.question(f"Why a {asked}? Why a {other}?", READINGS[found.method])
     with st.container():  # one element, empty or not: figures below keep their place
         if found.blank:
             blank = " and for ".join(map(str, dict.fromkeys(found.blank)))
@@ -85,23 +85,23 @@ def show(name: str, digit: np.ndarray) -> None:
     with left:  # before the others are asked, which may take longer
         for_two(name, digit, (asked, other), shares, found)
     with right, st.spinner("Asking the others …"):
-        compared = compare(networks, digit, asked, method, {name: found._replace(heats=found.heats[:1])})
+        compared = compare(pairs, digit, asked, method, {name: found._replace(heats=found.heats[:1])})
     if method == INTEGRATED:
-        together, whole = found.heats[0].sum(), gained(*networks[name], digit, asked)
+        together, whole = found.heats[0].sum(), gained(*pairs[name], digit, asked)
         st.caption(
             f"Together, the pixels add {together:+.1f} to the score of {asked}, which is {whole:+.1f} above that of "
             "a black picture: the closer these are, the better do the few steps taken stand for the whole way."
         )
-    looking.download(
+    parts.download(
         "Maps (NPZ)",
-        lambda: looking.npz(digit=digit, classes=np.array((asked, other)), maps=found.heats, **compared),
+        lambda: parts.npz(digit=digit, classes=np.array((asked, other)), maps=found.heats, **compared),
         f"{name}_why_{asked}_{other}.npz",
     )
-    slowest = [(name, other), *((each, asked) for each in networks)]
-    looking.look_ahead(
-        partial(integrated, *networks[each], digit, target)
+    slowest = [(name, other), *((each, asked) for each in pairs)]
+    background.look_ahead(
+        partial(integrated, *pairs[each], digit, target)
         for each, target in slowest
-        if not looking.differences(each)  # a larger one of a person's own may take long and much memory
+        if not networks.differences(each)  # a larger one of a person's own may take long and much memory
     )
     if layer and not found.heats.any(axis=(1, 2)).all():
         deeper = " A deeper one may tell more." if layer.number < len(layers(name)) else ""
@@ -142,7 +142,7 @@ def compare(
     """What speaks for a class to each network; some is known already. All have one scale: where their units differ,
     each is a share of its strongest number."""
     others = [name for name in networks if name not in known]
-    seen = looking.side_by_side(lambda name: speaks(*networks[name], digit, (target,), method), others)
+    seen = background.side_by_side(lambda name: speaks(*networks[name], digit, (target,), method), others)
     found = known | dict(zip(others, seen, strict=True))
     found = {name: found[name] for name in COMPARED if name in found}
     heats = {name: of.heats[0] for name, of in found.items()}

@@ -8,14 +8,13 @@ import streamlit as st
 
 from atelier.data import drawing, mnist, scenes
 from atelier.figures import boxes
-from pages.ui import looking
+from pages.ui import background, networks, parts, scene
 from pages.ui.live import live_picture
-from pages.views.draw import scene
 from pages.views.inside.detector_steps import SCORE, STEPS, Looked, decided, numbers, place
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
-    from atelier.explain.proposals import Slide, Walk
+    from atelier.explain.proposals import Slide, Trace
 
 SOURCES = {"test": "Test scene", "drawn": "My number", "digit": "This digit"}
 FIRST_SCENE = 8  # the seed of the test scene that everybody sees first: digits of many sizes, some touch
@@ -26,14 +25,14 @@ state = st.session_state
 @st.fragment
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`; scenes of several digits are the detector's own."""
-    looking.look_ahead(())  # nothing else, where time is measured
+    background.look_ahead(())  # nothing else, where time is measured
     st.header("How does a detector find digits?")
     picture, known = choose_scene(digit)
     if picture is None:
         return
-    detector = looking.network("faster_rcnn")
+    detector = networks.network("faster_rcnn")
     if detector is not None:
-        walk = walked(detector, looking.identity("faster_rcnn"), picture)
+        walk = walked(detector, networks.identity("faster_rcnn"), picture)
         if len(walk.proposals):
             steps(Looked(picture, known, walk))
         else:
@@ -98,7 +97,7 @@ def steps(looked: Looked) -> None:
             st.button("Back", icon=":material/arrow_back:", disabled=number == 0, on_click=go, args=(number - 1,))
             st.button("Next", icon=":material/arrow_forward:", disabled=number == last, on_click=go, args=(number + 1,))
     question, reading, see = STEPS[step]
-    looking.question(f"{number + 1}. {question}", reading)
+    parts.question(f"{number + 1}. {question}", reading)
     see(looked)
     with strip:  # stands above, but takes longer
         drawn = strip.strip(looked.walk, decided(looked.walk), *place(looked.walk), names, number)
@@ -115,12 +114,12 @@ def go(step: int) -> None:
 @st.fragment
 def without_boxes(picture: np.ndarray, detector: "Classifier | None") -> None:
     """The whole picture as one digit, and a window that slides."""
-    looking.question(
+    parts.question(
         "What would the CNN make of the same scene?",
         "It can only name one digit, so a window slides over the scene: at each place stands its answer, the bluer the "
         "surer. It names a digit even where there is none, and never says where one begins or ends.",
     )
-    reader = looking.network("cnn")
+    reader = networks.network("cnn")
     if reader is None:
         return
     with st.container(horizontal=True, gap="medium"):
@@ -128,13 +127,13 @@ def without_boxes(picture: np.ndarray, detector: "Classifier | None") -> None:
         help_text = "A digit should fill about two thirds of it. The detector finds large and small ones at once."
         window = st.slider("Window, pixels", 28, 112, 72, 4, key="inside_window", help=help_text, **kept)
         stride = st.select_slider("Pixels from place to place", [16, 12, 8], 8, key="inside_stride", **kept)
-    slide, shown, sliding_time = slid(reader, looking.identity("cnn"), picture, window, stride)
-    whole, whole_time = read_whole(reader, looking.identity("cnn"), picture)
+    slide, shown, sliding_time = slid(reader, networks.identity("cnn"), picture, window, stride)
+    whole, whole_time = read_whole(reader, networks.identity("cnn"), picture)
     drawn = boxes.sliding(shown, slide)
     live_picture(drawn, "inside_sliding", "The CNN's answer at each place of the scene", lowest=200)
     with st.grid("auto", min_column_width=220, key="inside_costs"):
         if detector is not None:
-            found, time = detected(detector, looking.identity("faster_rcnn"), picture)
+            found, time = detected(detector, networks.identity("faster_rcnn"), picture)
             cost("Faster R-CNN: digits and their boxes", found or "none", time)
         cost("CNN, whole picture: one digit", f"{whole.argmax()}, {whole.max():.0%} sure", whole_time)
         cost("CNN, sliding: answers without boxes", f"{slide.labels.size:,}", sliding_time)
@@ -151,10 +150,10 @@ def cost(title: str, answer: str, milliseconds: float) -> None:
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def walked(_detector: "Classifier", identity: str, picture: np.ndarray) -> "Walk":
+def walked(_detector: "Classifier", identity: str, picture: np.ndarray) -> "Trace":
     from atelier.explain import proposals
 
-    return proposals.walk(_detector, picture)
+    return proposals.trace(_detector, picture)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

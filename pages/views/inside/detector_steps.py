@@ -14,11 +14,11 @@ from streamlit_drawable_canvas import st_canvas
 from atelier.data import drawing
 from atelier.data.scenes import Scene
 from atelier.figures import boxes as figures
-from pages.ui import looking
+from pages.ui import parts
 from pages.ui.live import live_figure, live_picture
 
 if TYPE_CHECKING:
-    from atelier.explain.proposals import Decision, Walk
+    from atelier.explain.proposals import Decision, Trace
 
 TRUTHS = {"hidden": "Not now", "drawn": "I draw them", "told": "Tell me"}
 SCORE, OVERLAP = 0.5, 0.3  # where the last step's sliders begin: what the detector itself does
@@ -39,13 +39,13 @@ class Looked(NamedTuple):
 
     picture: np.ndarray  # uint8[H, W], the scene
     known: Scene | None  # what is in it, if that is known
-    walk: "Walk"
+    walk: "Trace"
 
 
 # What all steps share ------------------------------------------------------------------------------------------------
 
 
-def decided(walk: "Walk") -> "Decision":
+def decided(walk: "Trace") -> "Decision":
     """The last step, with what its sliders say; they are kept while other steps are shown."""
     from atelier.explain import proposals
 
@@ -53,7 +53,7 @@ def decided(walk: "Walk") -> "Decision":
     return proposals.decide(walk, score, overlap, state.get("inside_each_class", False))
 
 
-def place(walk: "Walk") -> tuple[int, int]:
+def place(walk: "Trace") -> tuple[int, int]:
     """Row and column of the map where anchors are shown: as clicked, or where a digit is surest. Clicks are kept as
     shares: the next scene has another size."""
     rows, columns = walk.objectness.shape[:2]
@@ -63,7 +63,7 @@ def place(walk: "Walk") -> tuple[int, int]:
     return int(down * rows), int(right * columns)
 
 
-def at_place(walk: "Walk") -> Callable[[dict[str, Any]], None]:
+def at_place(walk: "Trace") -> Callable[[dict[str, Any]], None]:
     def clicked(point: dict[str, Any]) -> None:
         (row, column), (rows, columns) = point["point"], walk.objectness.shape[:2]
         state.inside_place = (row + 0.5) / rows, (column + 0.5) / columns
@@ -73,7 +73,7 @@ def at_place(walk: "Walk") -> Callable[[dict[str, Any]], None]:
 
 def numbers(name: str, **arrays: np.ndarray) -> None:
     """What a step shows, as a file."""
-    looking.download("Numbers (NPZ)", lambda: looking.npz(**arrays), f"{name}.npz")
+    parts.download("Numbers (NPZ)", lambda: parts.npz(**arrays), f"{name}.npz")
 
 
 # The steps -----------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def see_classes(looked: Looked) -> None:
     numbers("classes", proposals=walk.proposals, probabilities=walk.probabilities, refined=walk.refined)
 
 
-def proposal(walk: "Walk") -> int:
+def proposal(walk: "Trace") -> int:
     """The number of the chosen one; the first until one is clicked."""
     return min(state.get("inside_proposal", 0), len(walk.proposals) - 1, figures.SHOWN - 1)
 
@@ -279,7 +279,7 @@ def how_good(true: np.ndarray, labels: np.ndarray | None, decision: "Decision") 
         "many are right. **Recall**: of the digits that are there, how many were found. "
         + ("Only the place counts here." if labels is None else "Place and digit have to be right.")
     )
-    looking.download("IoU (CSV)", lambda: pd.DataFrame(reading.iou).to_csv(), "iou.csv")
+    parts.download("IoU (CSV)", lambda: pd.DataFrame(reading.iou).to_csv(), "iou.csv")
 
 
 # The steps in their order: the question, how to read the picture that answers it, and what shows it ------------------

@@ -9,7 +9,7 @@ import streamlit as st
 
 from atelier import MODELS
 from atelier.data import mnist
-from pages.ui import looking, shared
+from pages.ui import background, networks, parts
 from pages.ui.live import live_figure, live_picture
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def show(digit: np.ndarray) -> None:
     from atelier.explain import neighbours
     from atelier.figures import changes
 
-    looking.question(
+    parts.question(
         "Which digits does it find most like this one?",
         "A row a network: the nearest of 5,000 training digits by the network's last features, nearest first. The map "
         "shows all of them; the star is this digit.",
@@ -33,27 +33,27 @@ def show(digit: np.ndarray) -> None:
     except mnist.DamagedDataError as error:
         st.warning(str(error))
         return
-    networks, progress, known = looking.loaded(), st.empty(), {}
-    for name, network in networks.items():
+    loaded, progress, known = networks.loaded(), st.empty(), {}
+    for name, network in loaded.items():
         say = f"Looking at 5,000 training digits with {MODELS[name].title} …"
         known[name] = neighbours.find(network, lambda share, say=say: progress.progress(share, say))
     progress.empty()
-    found = looking.side_by_side(partial(near, digit=digit), networks.values(), map(looking.identity, networks))
+    found = background.side_by_side(partial(near, digit=digit), loaded.values(), map(networks.identity, loaded))
     nearest, distances, here = map(np.array, zip(*found, strict=True))
-    figure = changes.nearest(list(networks), images[nearest], labels[nearest], distances)
-    with st.grid("auto", min_column_width=looking.WIDE):
-        live_picture(figure, "inside_nearest", "The nearest training digits of each network", tallest=looking.TALLEST)
+    figure = changes.nearest(list(loaded), images[nearest], labels[nearest], distances)
+    with st.grid("auto", min_column_width=parts.WIDE):
+        live_picture(figure, "inside_nearest", "The nearest training digits of each network", tallest=parts.TALLEST)
         with st.container():
-            name = looking.choose_network("Map of", "inside_map")
-            if looking.network(name) is not None and name in networks:
-                kept, star = known[name].spread[:2].sum(), here[list(networks).index(name)]
+            name = networks.choose_network("Map of", "inside_map")
+            if networks.network(name) is not None and name in loaded:
+                kept, star = known[name].spread[:2].sum(), here[list(loaded).index(name)]
                 drawn = changes.neighbour_map(known[name].map_2d(), labels, star, kept, name)
                 live_figure(drawn, "inside_neighbour_map", 560, "A map of training digits with this digit in it")
-    maps = {f"{name}_map": known[name].map_2d() for name in networks}
-    looking.download(
+    maps = {f"{name}_map": known[name].map_2d() for name in loaded}
+    parts.download(
         "Neighbours (NPZ)",
-        lambda: looking.npz(
-            networks=list(networks), nearest=nearest, distances=distances, here=here, labels=labels, **maps
+        lambda: parts.npz(
+            networks=list(loaded), nearest=nearest, distances=distances, here=here, labels=labels, **maps
         ),
         "neighbours.npz",
     )
@@ -64,9 +64,9 @@ def ahead(digit: np.ndarray) -> Iterator[Callable[[], object]]:
     from atelier.explain import neighbours
 
     yield neighbours.compared
-    for name, network in looking.loaded().items():
-        if not shared.chosen(name):
-            yield partial(near, network, looking.identity(name), digit)
+    for name, network in networks.loaded().items():
+        if not networks.chosen(name):
+            yield partial(near, network, networks.identity(name), digit)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)

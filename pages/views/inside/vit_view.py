@@ -12,7 +12,7 @@ from plotly.graph_objects import Figure
 from atelier.data import mnist
 from atelier.figures import patches
 from atelier.figures.curves import position_similarity
-from pages.ui import looking
+from pages.ui import networks, parts
 from pages.ui.live import live_figure
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ state = st.session_state
 
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`."""
-    classifier = looking.network("vit")
+    classifier = networks.network("vit")
     if classifier is None:
         return
     stations(classifier, digit)
@@ -44,7 +44,7 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
     """What the digit becomes on its way, from left to right."""
     from atelier.explain import attention
 
-    looking.question(
+    parts.question(
         "How does a picture become an answer?",
         "Six stations, read like a line of text: each takes what the one before has made.",
     )
@@ -70,7 +70,7 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
         "bright where it finds others alike. The class token is a token without a picture: the answer is read from it."
     )
     numbers = {**vars(passage), "position_similarity": similarity, "collected": collected}
-    looking.download("All six stations (NPZ)", lambda: looking.npz(**numbers), "vit_stations.npz")
+    parts.download("All six stations (NPZ)", lambda: parts.npz(**numbers), "vit_stations.npz")
 
 
 def station(number: int, figure: Figure, alt: str, last: bool = False) -> None:
@@ -86,7 +86,7 @@ def attention_maps(classifier: "Classifier", digit: np.ndarray) -> None:
 
     weights = classifier.attention(digit)
     layers, heads, tokens = weights.shape[:3]
-    looking.question(
+    parts.question(
         "Where does it look?",
         "In each layer, each head lets a token look at all others: colour shows where, and a token's looks make 100%.",
     )
@@ -113,9 +113,7 @@ def attention_maps(classifier: "Classifier", digit: np.ndarray) -> None:
             f"Where {patches.named(token)} looks in layer {layer}, head {head}",
             _token_clicked,
         )
-    looking.download(
-        "Attention of all layers and heads (NPZ)", lambda: looking.npz(attention=weights), "vit_attention.npz"
-    )
+    parts.download("Attention of all layers and heads (NPZ)", lambda: parts.npz(attention=weights), "vit_attention.npz")
 
 
 def _head_clicked(point: dict[str, Any]) -> None:
@@ -138,13 +136,13 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
     """Attention followed through all layers, with and without gradients."""
     from atelier.explain import attention
 
-    looking.question(
+    parts.question(
         "Which patches does the answer come from?",
         "Attention is followed through all layers, detours too: the rollout counts all that arrives, the gradient "
         "rollout only what speaks for one digit.",
     )
     answer = int(classifier.predict(digit[None])[0])
-    asked_about = f"{looking.identity('vit')}_{crc32(digit.tobytes())}"  # another answer, another question
+    asked_about = f"{networks.identity('vit')}_{crc32(digit.tobytes())}"  # another answer, another question
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         fusion = st.segmented_control(
             "Heads together", list(FUSIONS), default="mean", required=True, format_func=FUSIONS.get, key="inside_fusion"
@@ -170,8 +168,8 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
         )
     if not pulled.any():
         st.caption(f"Nothing speaks for {target} when the heads are put together like this.")
-    looking.download(
-        "Both maps (NPZ)", lambda: looking.npz(rollout=rolled, gradient_rollout=pulled), f"vit_rollout_{target}.npz"
+    parts.download(
+        "Both maps (NPZ)", lambda: parts.npz(rollout=rolled, gradient_rollout=pulled), f"vit_rollout_{target}.npz"
     )
     st.caption(
         "Rollout: Abnar and Zuidema 2020, arXiv:2005.00928 · gradient rollout: Chefer et al. 2021, arXiv:2103.15679"
@@ -182,14 +180,14 @@ def lens(classifier: "Classifier", digit: np.ndarray) -> None:
     """How the class probabilities form."""
     from atelier.explain import attention
 
-    looking.question(
+    parts.question(
         "When does it know?",
         "After each block the head reads the class token, as if the network ended there: each line is one digit.",
     )
     shares = attention.logit_lens(classifier, digit)
     live_figure(patches.lens(shares), "inside_lens", LINES, "Probability of each digit after each block")
     table = pd.DataFrame(shares).rename_axis("blocks")
-    looking.download("Probabilities by block (CSV)", lambda: table.to_csv(), "vit_logit_lens.csv")
+    parts.download("Probabilities by block (CSV)", lambda: table.to_csv(), "vit_logit_lens.csv")
 
 
 @st.fragment
@@ -197,31 +195,31 @@ def distances(classifier: "Classifier") -> None:
     """How far each head looks, over many digits."""
     from atelier.explain import attention
 
-    looking.question(
+    parts.question(
         "Does it look near or far?",
         f"How far patches look, on average over {MEASURED} test digits: low dots are heads that look nearby, as a "
         "convolution does.",
     )
-    identity = looking.identity("vit")
+    identity = networks.identity("vit")
     if state.get("inside_measured") != identity:
         st.button("Measure", icon=":material/straighten:", on_click=state.update, kwargs={"inside_measured": identity})
         return
-    place, parts = st.empty(), []
+    place, measured = st.empty(), []
     try:
         for part in range(MEASURED // PART):
             place.progress(part * PART / MEASURED, f"{part * PART} of {MEASURED} digits")
-            parts.append(_part(classifier, identity, part))
+            measured.append(_part(classifier, identity, part))
     except mnist.DamagedDataError as error:
         place.warning(str(error))
         return
     place.empty()
-    pixels = np.mean(parts, axis=0)
+    pixels = np.mean(measured, axis=0)
     tokens = (28 // classifier.network.config.patch_size) ** 2 + 1
     everywhere = float(attention.attention_distance(np.full((tokens, tokens), 1 / tokens)))
     live_figure(patches.distances(pixels, everywhere), "inside_distances", LINES, "How far each head looks")
     layers, heads = (range(1, count + 1) for count in pixels.shape)
     table = pd.DataFrame(pixels, layers, heads).rename_axis("layer").add_prefix("head ")
-    looking.download("Distances in pixels (CSV)", lambda: table.to_csv(), "vit_attention_distance.csv")
+    parts.download("Distances in pixels (CSV)", lambda: table.to_csv(), "vit_attention_distance.csv")
     st.caption("As in figure 7 of Dosovitskiy et al. 2020, arXiv:2010.11929")
 
 

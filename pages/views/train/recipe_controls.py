@@ -7,11 +7,15 @@ from typing import Any
 import streamlit as st
 
 from atelier.recipe import NO_AUGMENTATION, OPTIMIZERS, PRECISIONS, SCHEDULES, TRAINING_DIGITS, Augmentation, Recipe
-from atelier.runs.overview import PLACES, SIZES
+from atelier.runs.overview import PLACES
+from atelier.zoo import MODELS
 
 TRAIN_SIZES = (100, 200, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 15_000, 20_000, 30_000, TRAINING_DIGITS)
-OWN = {"variations": ("vgg16", "alexnet"), "digits_per_scene": ("faster_rcnn",)}  # fields that few networks have
-CONVOLUTIONS = {"vgg16": 13, "alexnet": 5}
+OWN = {field for spec in MODELS.values() for field in spec.recipe_fields}  # fields that few networks use
+OWN_FIELDS = {  # label and help of fields of Recipe that only some networks use
+    "variations": ("Varied copies", "How many varied copies of each digit are made and kept."),
+    "digits_per_scene": ("Digits per scene", "Training scenes hold one digit to this many."),
+}
 EACH_ITS_OWN = "each its own"  # where several networks are chosen whose recipes differ
 
 state = st.session_state
@@ -40,7 +44,9 @@ def read_recipe(model: str, preset: Recipe, alone: bool) -> Recipe:
     """
     asked = {}
     for field in fields(Recipe):
-        offered = model in OWN[field.name] and alone if field.name in OWN else field.name != "augmentation"
+        offered = (
+            field.name in MODELS[model].recipe_fields and alone if field.name in OWN else field.name != "augmentation"
+        )
         if offered and state[f"recipe_{field.name}"] is not None:
             asked[field.name] = state[f"recipe_{field.name}"]
     if state.recipe_augmentation is not None:  # else each network keeps its own
@@ -51,7 +57,8 @@ def read_recipe(model: str, preset: Recipe, alone: bool) -> Recipe:
 
 def read_network(model: str) -> dict[str, Any]:
     """The sizes of a network that differ from its default ones."""
-    return {size: state[f"size_{size}"] for size, usual in SIZES[model].items() if state[f"size_{size}"] != usual}
+    sizes = MODELS[model].default_sizes
+    return {size: state[f"size_{size}"] for size, default in sizes.items() if state[f"size_{size}"] != default}
 
 
 def shrink_batch() -> None:
@@ -111,7 +118,7 @@ def show(models: list[str]) -> None:
             0.05,
         )
         number(
-            "recipe_averaging",
+            "recipe_ema_decay",
             "Averaging",
             "Each step, the weights that answer keep this share of themselves and take the rest from those that learn: "
             "a calm mean. 0 switches it off.",
@@ -138,29 +145,13 @@ def show(models: list[str]) -> None:
 
 def own(model: str) -> None:
     """What only this network has."""
-    if model in CONVOLUTIONS:
-        choice(
-            "size_backbone",
-            "Backbone",
-            "Where its convolutions have learnt to see: on letters (glyphs, shipped), on photographs (imagenet, "
-            "hundreds of megabytes, downloaded once as a run begins), or nowhere (none: random).",
-            ("glyphs", "imagenet", "none"),
-        )
-        number(
-            "size_thawed",
-            "Convolutions that learn",
-            f"The last so many of its {CONVOLUTIONS[model]}; the blocks before them stay frozen, as they came.",
-        )
-        number("size_input_size", "Input size", "Height and width in pixels to which each digit is enlarged.")
-        number("recipe_variations", "Varied copies", "How many varied copies of each digit are made and kept.")
-    elif model == "vit":
-        told = "Height and width of a patch in pixels; a digit has 28."
-        choice("size_patch_size", "Patch size", told, (2, 4, 7, 14))
-        number("size_depth", "Depth", "How many blocks: in each, all patches look at each other.")
-        number("size_heads", "Heads", "How many ways of looking a block has. They share the width equally.")
-        number("size_dim", "Width (dim)", "How many numbers describe a patch.", 4)
-    elif model == "faster_rcnn":
-        number("recipe_digits_per_scene", "Digits per scene", "It learns from scenes that hold 1 to so many.")
+    for size in MODELS[model].sizes:
+        if size.choices:
+            choice(f"size_{size.name}", size.label, size.help, size.choices)
+        else:
+            number(f"size_{size.name}", size.label, size.help, size.step)
+    for field in MODELS[model].recipe_fields:
+        number(f"recipe_{field}", *OWN_FIELDS[field])
 
 
 def augmentation() -> None:

@@ -1,6 +1,5 @@
 """The form that asks for a training, the upper part of the Train page."""
 
-import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,8 +12,8 @@ from atelier.bench.estimate import estimate, load_throughput
 from atelier.data.mnist import DamagedDataError
 from atelier.recipe import Recipe
 from atelier.runs import jobs
-from atelier.runs.overview import ACTIVE, SIZES, Summary, duration, signs
-from pages.ui import shared
+from atelier.runs.overview import ACTIVE, Summary, duration, signs
+from pages.ui import networks, parts
 from pages.views.train import recipe_controls
 
 PRESETS = {
@@ -60,14 +59,16 @@ def fill_from_preset() -> None:
     """Set every control to what the presets of the chosen networks share."""
     state.train_preset = state.train_preset or "demo"
     recipes = [MODELS[model].presets[state.train_preset] for model in chosen() or MODELS]
-    recipe_controls.fill(recipes, {size: usual for model in chosen() for size, usual in SIZES[model].items()})
+    recipe_controls.fill(
+        recipes, {size: value for model in chosen() for size, value in MODELS[model].default_sizes.items()}
+    )
 
 
 def duplicate(run: Summary) -> None:
     """Set every control to what a run was asked to do."""
     state.update(train_networks=[run.model], train_preset=None, train_recipe=True, train_device=run.place)
     recipe_controls.fill([run.recipe], run.sizes)
-    state.said = f"The form on top now holds recipe and device of {run.name}. Change what you like, then press Start."
+    state.toast = f"The form on top now holds recipe and device of {run.name}. Change what you like, then press Start."
 
 
 def plans() -> list[Plan]:
@@ -123,7 +124,7 @@ def move_to_started() -> None:
 def form() -> None:
     """Asks for a training, and starts it."""
     if "train_networks" not in state:
-        state.update(train_networks=["cnn"], train_preset="demo", train_device="auto", starting=Starting())
+        state.update(train_networks=[*MODELS][:1], train_preset="demo", train_device="auto", starting=Starting())
         fill_from_preset()
     move_to_started()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -184,7 +185,7 @@ def answer(beside: DeltaGenerator) -> None:
         st.rerun()
     refused, reason = starting.refused
     if refusal or (reason and refused == asked):
-        st.error(plain(refusal or reason), icon=":material/block:")
+        st.error(parts.escape_markdown(refusal or reason), icon=":material/block:")
     elif asked:
         with beside:
             with st.container(key="train_estimate"):
@@ -201,11 +202,6 @@ def is_preset(asked: list[Plan]) -> bool:
     if len(asked) != 1 or not state.train_preset:
         return False
     return asked[0].recipe == MODELS[asked[0].model].presets[state.train_preset] and not asked[0].network
-
-
-def plain(text: str) -> str:
-    """Text that people have written, where Streamlit would take it for Markdown."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 # How long it will take -----------------------------------------------------------------------------------------------
@@ -238,7 +234,7 @@ def place_of(device: str) -> str | None:
     Raises:
         ValueError: if this machine does not have the device.
     """
-    if not shared.load("cnn").done():
+    if not networks.load(next(iter(MODELS))).done():
         return None
     from atelier.devices import pick_device
 

@@ -12,11 +12,9 @@ from plotly.graph_objects import Figure
 from atelier import MODELS
 from atelier.figures import curves as figures
 from atelier.runs import history, jobs, overview, watched
-from atelier.runs.folder import RunError
 from atelier.runs.overview import Summary
-from pages.ui import shared
+from pages.ui import networks, parts
 from pages.ui.live import live_figure
-from pages.views.train.recipe_form import plain
 
 TICK = 0.5  # seconds between two looks at a run that goes on,
 IDLE = 5.0  # and at a folder in which none does: somebody else may start one
@@ -29,20 +27,6 @@ AXES = {"seconds": "Seconds", "epoch": "Epochs", "step": "Steps"}
 ACCURACIES = {"test": "Test accuracy", "val": "Validation accuracy", "train": "Training accuracy"}
 
 state = st.session_state
-
-
-# What the buttons do -------------------------------------------------------------------------------------------------
-
-
-def attempt(what: Callable[[], None], done: str = "") -> None:
-    """Do what a button says, or say why it cannot be done (`state.said` is shown by the page)."""
-    try:
-        what()
-    except RunError as error:
-        done = str(error)
-    except OSError as error:
-        done = f"That was not possible: {error.strerror or error}."
-    state.said = done
 
 
 # What is shown -------------------------------------------------------------------------------------------------------
@@ -59,7 +43,7 @@ def buttons(run: Summary, found: list[Summary]) -> None:
             st.button(
                 "Watch the running one",
                 icon=":material/visibility:",
-                help=f"{plain(other.name)} is being trained right now.",
+                help=f"{parts.escape_markdown(other.name)} is being trained right now.",
                 on_click=state.update,
                 kwargs={"run": other.id},
             )
@@ -67,7 +51,7 @@ def buttons(run: Summary, found: list[Summary]) -> None:
 
 def steer(run: Summary) -> None:
     """Pause and stop a run that goes on, resume one that does not."""
-    pause, stop = (partial(jobs.ask, what=what) for what in ("pause", "stop"))
+    pause, stop = (partial(jobs.request, what=what) for what in ("pause", "stop"))
     for label, icon, possible, told, what in (
         ("Pause", "pause", run.active, "Keeps everything and frees the device for others.", pause),
         ("Resume", "resume", run.resumable, "Goes on as if nothing had happened.", jobs.resume),
@@ -75,12 +59,12 @@ def steer(run: Summary) -> None:
     ):
         if possible:
             icon = f":material/{icon}:"
-            st.button(label, icon=icon, help=told, on_click=attempt, args=(partial(what, run.run),))
+            st.button(label, icon=icon, help=told, on_click=parts.attempt, args=(partial(what, run.run),))
 
 
 def use(run: Summary) -> None:
     """Make the run the network that every page uses, or the shipped one again."""
-    in_use = shared.chosen(run.model)
+    in_use = networks.chosen(run.model)
     if in_use == run.id:
         st.badge("In use on every page", icon=":material/check:", color="green")
     else:
@@ -89,7 +73,7 @@ def use(run: Summary) -> None:
             icon=":material/check_circle:",
             disabled=not run.usable,
             help=f"Draw and every other page use it as their {run.network}. It needs one finished epoch.",
-            on_click=shared.use_run,
+            on_click=networks.use_run,
             args=(run.id, run.model),
         )
     if in_use:
@@ -97,7 +81,7 @@ def use(run: Summary) -> None:
             "Back to the shipped one",
             icon=":material/restart_alt:",
             help=f"Every page uses the shipped {run.network} again.",
-            on_click=shared.use_shipped,
+            on_click=networks.use_shipped,
             args=(run.model,),
         )
 
@@ -121,7 +105,7 @@ def view(run: Summary, found: list[Summary], seen: dict[str, tuple], folder: Pat
         if at and (run.active or len(told.events)):
             progress_bar(run, at, now)
     if run.problem:
-        st.warning(plain(run.problem))
+        st.warning(parts.escape_markdown(run.problem))
     if at and len(told.events):
         numbers(at, told.events, now)
     if run.model:

@@ -6,9 +6,8 @@ import streamlit as st
 
 from atelier.runs import history, jobs, overview
 from atelier.runs.overview import Summary
-from pages.ui import shared
-from pages.views.train.recipe_form import duplicate, plain
-from pages.views.train.run_view import attempt
+from pages.ui import networks, parts
+from pages.views.train.recipe_form import duplicate
 
 state = st.session_state
 
@@ -23,14 +22,14 @@ def row_chosen(ids: list[str], key: str) -> None:
 
 
 def rename(run: Summary, key: str) -> None:
-    attempt(lambda: run.run.rename(state[key]))
+    parts.attempt(lambda: run.run.rename(state[key]))
 
 
 def delete(run: Summary) -> None:
     state.deleting = None
-    if run.model and shared.chosen(run.model) == run.id:
-        shared.use_shipped(run.model)
-    attempt(lambda: jobs.delete(run.run), f"{run.name} is deleted.")
+    if run.model and networks.chosen(run.model) == run.id:
+        networks.use_shipped(run.model)
+    parts.attempt(lambda: jobs.delete(run.run), f"{run.name} is deleted.")
 
 
 def keep() -> None:
@@ -39,7 +38,7 @@ def keep() -> None:
 
 @st.dialog("Delete this run?", icon=":material/delete:", on_dismiss=keep)
 def ask_before_deleting(run: Summary) -> None:
-    st.markdown(f"**{plain(run.name)}**, its weights and its curves will be gone for good.")
+    st.markdown(f"**{parts.escape_markdown(run.name)}**, its weights and its curves will be gone for good.")
     with st.container(horizontal=True):
         gone = st.button("Delete for good", type="primary", on_click=delete, args=(run,))
         kept = st.button("Keep it", on_click=keep)
@@ -93,7 +92,7 @@ def table(found: list[Summary]) -> None:
     """A row a run; a click on one shows it."""
     rows = overview.table(found)
     ids = list(rows.index)
-    rows.insert(1, "used", ["✓" if run.model and shared.chosen(run.model) == run.id else "" for run in found])
+    rows.insert(1, "used", ["✓" if run.model and networks.chosen(run.model) == run.id else "" for run in found])
     key = f"rows_{len(ids)}_{ids[0]}"  # what is chosen is a row's number: other rows are another table
     state[key] = {"selection": {"rows": [ids.index(state.run)], "columns": [], "cells": []}}
     with st.container(key="runs_table"):
@@ -163,4 +162,4 @@ def upload(folder: Path) -> None:
             args=(folder, key),
         )
         if state.get("upload_refused"):
-            st.error(plain(state.upload_refused), icon=":material/block:")
+            st.error(parts.escape_markdown(state.upload_refused), icon=":material/block:")

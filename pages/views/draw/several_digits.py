@@ -12,14 +12,11 @@ from PIL import Image
 from atelier import MODELS
 from atelier.data import drawing, mnist, photo, scenes
 from atelier.zoo import ModelSpec
-from pages.ui import cards, shared
-from pages.ui.canvas import Canvas
+from pages.ui import camera, cards, networks, scene
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier, Detections
 
-WIDTH, HEIGHT = drawing.WIDE_CANVAS
-WELCOME = "Write a number. Everything is read when the pen lifts."
 DETECTOR, WITHOUT = MODELS["faster_rcnn"], MODELS["cnn"]
 
 state = st.session_state
@@ -28,26 +25,14 @@ state = st.session_state
 # What the controls do ------------------------------------------------------------------------------------------------
 
 
-def show(picture: np.ndarray | None, message: str = WELCOME, truth: str = "") -> None:
-    state.update(scene=picture, scene_message=message, scene_truth=truth)
-
-
-def read_strokes() -> None:
-    picture = drawing.rasterise(state.scene_strokes, HEIGHT, WIDTH)
-    show(picture if (picture >= scenes.INK).any() else None)
-
-
-canvas = Canvas("scene_canvas", "scene_strokes", WIDTH, HEIGHT, drawing.WIDE_PEN, read_strokes)
-
-
 def random_scene() -> None:
     try:
-        scene = scenes.random_scene("test", np.random.default_rng())
+        drawn = scenes.random_scene("test", np.random.default_rng())
     except mnist.DamagedDataError as error:
         state.scene_message = str(error)
         return
-    canvas.put([])
-    show(scene.picture, "A random scene of MNIST's test digits.", scene.reading)
+    scene.canvas.put([])
+    scene.show(drawn.picture, "A random scene of MNIST's test digits.", drawn.reading)
 
 
 def picture_chosen(key: str) -> None:
@@ -58,8 +43,8 @@ def picture_chosen(key: str) -> None:
     except photo.PhotoError as error:
         state.scene_message = str(error)  # what was there stays
         return
-    canvas.put([])
-    show(picture, "Read from your picture.")
+    scene.canvas.put([])
+    scene.show(picture, "Read from your picture.")
 
 
 # What is shown -------------------------------------------------------------------------------------------------------
@@ -135,20 +120,20 @@ def several_digits() -> None:
     st.header("Several digits: what a detector is for")
     st.markdown(f"**{state.scene_message}**")
     st.space("xsmall")  # room for the canvas's own toolbar
-    canvas.show()
+    scene.canvas.show()
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        canvas.buttons("Take back", "Start over")
+        scene.canvas.buttons("Take back", "Start over")
         st.button("Random test scene", icon=":material/casino:", on_click=random_scene)
         with st.popover("A number on paper", icon=":material/photo_camera:"):
             st.file_uploader("Picture of a number", key="scene_file", on_change=picture_chosen, args=("scene_file",))
-            shared.camera("A number on plain paper", "scene_photo", picture_chosen)
+            camera.camera("A number on plain paper", "scene_photo", picture_chosen)
         confidence = st.slider(
             "Confidence", 0.05, 0.95, 0.5, 0.05, width=300, help="Boxes that the detector is less sure of are left out."
         )
-    detector, reader = (shared.load(spec.name) for spec in (DETECTOR, WITHOUT))
+    detector, reader = (networks.load(spec.name) for spec in (DETECTOR, WITHOUT))
     if not (detector.done() and reader.done()):
         st.caption("The networks are loading …")
     elif error := detector.exception() or reader.exception():
-        st.warning(shared.said(error))
+        st.warning(networks.said(error))
     else:
         both_views(detector.result(), reader.result(), confidence)

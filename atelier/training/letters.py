@@ -1,0 +1,46 @@
+"""The network that pretrains the convolutions of VGG16 and AlexNet on letters, so that fine-tuning can build on them.
+
+The letters come from font files (see `atelier.data.glyphs`): many scripts, many fonts, never a digit. What the
+convolutions learn from them, strokes, corners, loops and how these sit together, carries over to digits.
+
+While they learn, a batch norm follows each convolution (Ioffe and Szegedy 2015, arXiv:1502.03167): VGG16 hardly starts
+to learn without. In the end it is folded into the convolution's own weights, which leaves torchvision's plain
+architecture with the same answers.
+"""
+
+import copy
+
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from atelier.models.finetuned import load_features, to_pictures
+
+
+class LetterNetwork(nn.Module):
+    """`uint8[N, 28, 28]`, or `float[N, 1, 28, 28]` in [0, 1], to `logits float[N, letters]`."""
+
+    def __init__(self, architecture: str, input_size: int, letters: int):
+        super().__init__()
+        self.input_size = input_size
+        plain, _ = load_features(architecture, "none")
+        layers: list[nn.Module] = []
+        for layer in plain:
+            layers.append(layer)
+            if isinstance(layer, nn.Conv2d):
+                layers.append(nn.BatchNorm2d(layer.out_channels))
+                width = layer.out_channels
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, letters))
+
+    def forward(self, glyphs: Tensor) -> Tensor:
+        return self.head(self.features(to_pictures(glyphs, self.input_size)))
+
+    def folded(self) -> dict[str, Tensor]:
+        """The convolutions' weights as in torchvision's `features`, each batch norm folded into its convolution."""
+        plain: list[nn.Module] = []
+        for layer in copy.deepcopy(self.features).eval():
+            if isinstance(layer, nn.BatchNorm2d):
+                plain[-1] = fuse_conv_bn_eval(plain[-1], layer)
+            else:
+                plain.append(layer)
+        return nn.Sequential(*plain).state_dict()
