@@ -88,8 +88,8 @@ st.markdown(
 st.html(STYLE)
 given, found = {answer.spec.name: answer.digit for answer in answers if answer.digit is not None}, {}
 if given:
-    networks, identities = [networks.load(name).result() for name in given], [networks.identity(name) for name in given]
-    found = dict(zip(given, evidence(networks, identities, digit, list(given.values())), strict=True))
+    loaded, identities = [networks.load(name).result() for name in given], [networks.identity(name) for name in given]
+    found = dict(zip(given, evidence(loaded, identities, digit, list(given.values())), strict=True))
 with st.grid("auto", min_column_width=165):
     for answer in answers:
         name, colour = answer.spec.name, answer.spec.colour
