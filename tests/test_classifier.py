@@ -95,7 +95,7 @@ def test_what_a_network_does_not_have_is_refused_with_a_sentence():
         cnn.attention(np.zeros((28, 28), np.uint8))
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_all_networks_together_need_little_memory_and_time(pace):
     code = (
         "import atelier, pathlib\n"

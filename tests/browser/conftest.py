@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from person import ready
 from playwright.sync_api import Browser, Error, Page, sync_playwright
-from server import ROOT, serve
 
 from atelier import MODELS
 from atelier.bench.estimate import SPEEDS, save_throughput
+from tests.support.person import ready
+from tests.support.server import ROOT, serve
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from server import serve
+
+from tests.support.server import serve
 
 
 @pytest.fixture

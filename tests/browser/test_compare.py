@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from person import fits, wait_until
 from playwright.sync_api import Page, expect
 
 import atelier
 from atelier import MODELS
 from atelier.data import mnist
 from atelier.studies import STUDIES, results
+from tests.support.person import fits, wait_until
 
 
 @pytest.fixture

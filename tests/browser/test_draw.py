@@ -6,12 +6,23 @@ import json
 import statistics
 
 import pytest
-from person import NOTHING, answer, draw, drawing, fits, pen_up_to_answer, press, ready, revision, wait_until
 from PIL import Image
 from playwright.sync_api import expect
 
 from atelier import MODELS
 from atelier.data import mnist
+from tests.support.person import (
+    NOTHING,
+    answer,
+    draw,
+    drawing,
+    fits,
+    pen_up_to_answer,
+    press,
+    ready,
+    revision,
+    wait_until,
+)
 
 
 def test_every_drawn_digit_is_read(page):

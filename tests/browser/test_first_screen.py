@@ -4,11 +4,11 @@ import statistics
 import time
 
 import pytest
-from person import answer, drawing, ready, revision
-from server import ROOT, serve
 
 from atelier import MODELS
 from atelier.data.drawing import CANVAS
+from tests.support.person import answer, drawing, ready, revision
+from tests.support.server import ROOT, serve
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from person import draw, drawing, fits, wait_until
 from playwright.sync_api import Page, expect
-from server import serve
 
 from atelier import MODELS
+from tests.support.person import draw, drawing, fits, wait_until
+from tests.support.server import serve
 
 ALL_FIVE = {  # what can be asked of them, and the question that it leads to
     "What fools them": "What if somebody knows the network",

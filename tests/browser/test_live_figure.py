@@ -5,9 +5,10 @@ from pathlib import Path
 
 import plotly
 import pytest
-from person import wait_until
 from playwright.sync_api import Page, expect
-from server import serve
+
+from tests.support.person import wait_until
+from tests.support.server import serve
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 

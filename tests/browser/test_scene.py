@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from person import drawing, fits, press, ready, wait_until
 from PIL import Image
 from playwright.sync_api import expect
 
 from atelier.data import scenes
 from atelier.data.drawing import WIDE_CANVAS
+from tests.support.person import drawing, fits, press, ready, wait_until
 
 NOTHING = "–"
 

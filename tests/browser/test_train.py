@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_until
 from playwright.sync_api import Browser, Page, expect
 
 from atelier import MODELS
 from atelier.runs import jobs
 from atelier.runs.folder import Run
+from tests.support.person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_until
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_training_and_validation_share_no_digit():
     assert not train & {image.tobytes() for image in mnist.load("val")[0]}
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_loads_in_under_a_second():
     mnist._read.cache_clear()
     mnist._training_files.cache_clear()

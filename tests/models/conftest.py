@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision_server import Server, random_features, write
+
+from tests.support.torchvision_server import Server, random_features, write
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from torchvision import models
-from torchvision_server import altered, cut, gibberish, missing, name_of, random_features, silent, whole, write
 
 from atelier import MODELS, checkpoint
 from atelier.classifier import Classifier
@@ -24,6 +23,17 @@ from atelier.runs.recorder import new_config, train
 from atelier.runs.worker import StopRequested, supervise
 from atelier.training.events import Preparation
 from atelier.training.loop import weights
+from tests.support.torchvision_server import (
+    altered,
+    cut,
+    gibberish,
+    missing,
+    name_of,
+    random_features,
+    silent,
+    whole,
+    write,
+)
 
 # Filters × (channels × height × width) + biases, by hand from the papers' tables.
 ALEXNET = 64 * 3 * 121 + 192 * 64 * 25 + 384 * 192 * 9 + 256 * 384 * 9 + 256 * 256 * 9 + 64 + 192 + 384 + 256 + 256

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from made_results import conducted, leaderboard, look, own_run, written
 from plotly.graph_objects import Figure
 
 from atelier import MODELS, paths
@@ -13,6 +12,7 @@ from atelier.evaluation import failures
 from atelier.figures import comparison
 from atelier.studies import results
 from pages.views.compare import failed_digits
+from tests.support.made_results import conducted, leaderboard, look, own_run, written
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_results import conducted, leaderboard, look, own_run, write, written
 from plotly.graph_objects import Figure
 
 from atelier import MODELS, paths
@@ -18,6 +17,7 @@ from atelier.studies import STUDIES, conduct, results
 from atelier.studies.study import Findings, Study
 from pages.ui import measured
 from pages.views.compare import board
+from tests.support.made_results import conducted, leaderboard, look, own_run, write, written
 
 ROOT = Path(__file__).parent.parent.parent
 

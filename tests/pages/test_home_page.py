@@ -1,11 +1,11 @@
 from dataclasses import replace
 
 import pytest
-from made_results import WRONG, leaderboard
 
 from atelier import MODELS, checkpoint, paths
 from atelier.studies import STUDIES, results
 from atelier.studies.conclusions import CONCLUSIONS
+from tests.support.made_results import WRONG, leaderboard
 
 
 @pytest.fixture(autouse=True)

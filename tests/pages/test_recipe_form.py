@@ -6,13 +6,23 @@ from threading import Timer
 import pytest
 import streamlit as st
 import torch
-from train_page import SPEED, THROUGHPUT, button, fabricate, number, press, refusal, shown, without_processes
 
 from atelier import MODELS, paths
 from atelier.models import backbones
 from atelier.runs import jobs, overview
 from atelier.runs.folder import Run, read_recipe
 from pages.views.train import recipe_form
+from tests.support.train_page import (
+    SPEED,
+    THROUGHPUT,
+    button,
+    fabricate,
+    number,
+    press,
+    refusal,
+    shown,
+    without_processes,
+)
 
 
 @pytest.fixture(autouse=True)

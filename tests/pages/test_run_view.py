@@ -4,10 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-from train_page import button, fabricate, press, shown, watch, without_processes
 
 from atelier import MODELS
 from pages.views.train import run_view
+from tests.support.train_page import button, fabricate, press, shown, watch, without_processes
 
 
 @pytest.fixture(autouse=True)

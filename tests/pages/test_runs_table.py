@@ -4,11 +4,11 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from train_page import button, fabricate, number, press, refusal, shown, without_processes
 
 from atelier import MODELS, checkpoint, paths
 from atelier.runs import overview
 from atelier.runs.folder import Run, read_recipe
+from tests.support.train_page import button, fabricate, number, press, refusal, shown, without_processes
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from train_page import fabricate, number, press, without_processes
 
 from atelier import paths
 from atelier.runs.folder import Run
+from tests.support.train_page import fabricate, number, press, without_processes
 
 ROOT = Path(__file__).parent.parent.parent
 

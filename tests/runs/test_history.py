@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from made_runs import COUNTS, DEMO, event, stopped
 
 from atelier.runs import history
+from tests.support.made_runs import COUNTS, DEMO, event, stopped
 
 
 @pytest.fixture

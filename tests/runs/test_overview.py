@@ -7,12 +7,12 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime
 
 import pytest
-from made_runs import DEMO, config, event, stopped
 
 from atelier import MODELS
 from atelier.recipe import Recipe
 from atelier.runs import history, overview, watched
 from atelier.runs.folder import Run
+from tests.support.made_runs import DEMO, config, event, stopped
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from plotly.graph_objects import Figure
 
 from atelier import MODELS
 from atelier.figures import curves as figures
-from atelier.runs import history, jobs, overview, watched
+from atelier.runs import history, jobs, overview, snapshots
 from atelier.runs.overview import Summary
 from pages.ui import networks, parts
 from pages.ui.live import live_figure
@@ -194,7 +194,7 @@ def curves(run: Summary, found: list[Summary]) -> None:
 def panels(run: Summary) -> None:
     """What the network says and sees at this moment."""
     colour, since = MODELS[run.model].colour, run.run.stamp("watch.npz")
-    seen = watched.read(run.run)
+    seen = snapshots.read(run.run)
 
     def picture(name: str, alt: str, draw: Callable[[], Figure]) -> None:
         live_figure(drawn((name, str(run.run.folder), since), draw), f"{name}_{run.id}", PICTURES, alt)
