@@ -13,7 +13,7 @@ from atelier.data import mnist
 from atelier.explain import convolutions
 from atelier.explain.hooks import as_input
 from atelier.figures import feature_maps
-from atelier.models.finetuned import Transfer, to_pictures
+from atelier.models.finetuned import FineTuned, to_pictures
 
 load = functools.cache(lambda name: atelier.load(name, "cpu"))
 DIGIT = mnist.load("test")[0][247]
@@ -109,7 +109,7 @@ def test_the_last_maps_are_what_the_head_is_given(classifier):
     seen = convolutions.look(classifier, DIGIT, convolutions.layers(classifier)[-1])
     with torch.inference_mode():
         digit = as_input(classifier, DIGIT)
-        if isinstance(classifier.network, Transfer):
+        if isinstance(classifier.network, FineTuned):
             digit = to_pictures(digit, classifier.network.config.input_size)
         expected = classifier.network.features(digit)[0].numpy()
     assert list(seen.maps.values())[-1] == pytest.approx(expected, rel=1e-4, abs=1e-5)

@@ -13,10 +13,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from atelier import MODELS, checkpoint, paths
+from atelier.checkpoint import weights
 from atelier.data import drawing, hands
 from atelier.runs import pool
 from atelier.runs.folder import Run
-from atelier.training.loop import weights
 from pages.ui import networks
 
 ROOT = Path(__file__).parent.parent.parent

@@ -11,7 +11,7 @@ from atelier import MODELS
 from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.models.vit import ViT, ViTConfig
-from pages.ui import looking
+from pages.ui import networks
 from pages.views.inside import vit_view
 
 
@@ -32,8 +32,8 @@ def use(monkeypatch):
     """`use(classifier)`: the network of the session."""
 
     def choose(classifier):
-        monkeypatch.setattr(looking, "network", lambda name: classifier)
-        monkeypatch.setattr(looking, "identity", lambda name: str(id(classifier)))
+        monkeypatch.setattr(networks, "network", lambda name: classifier)
+        monkeypatch.setattr(networks, "identity", lambda name: str(id(classifier)))
 
     return choose
 

@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from atelier import checkpoint
+from atelier import checkpoint, devices
 from atelier.__main__ import main
 from atelier.data import mnist
 from atelier.recipe import Recipe
 from atelier.runs import jobs, recorder
 from atelier.runs.folder import LOG, Run, RunError
 from atelier.training import loop, tasks
+from atelier.training.session import Session
+from atelier.training.setup import describe_environment, new_config
 
 ROOT = Path(__file__).parent.parent.parent
 RECIPE = Recipe(epochs=3, batch_size=100, train_size=2000, optimizer="sgd", learning_rate=0.1, validation_size=200)
@@ -27,7 +29,8 @@ RECIPE = Recipe(epochs=3, batch_size=100, train_size=2000, optimizer="sgd", lear
 # steps, so that curves can be compared.
 WORKER = """
 import sys
-from atelier.training import loop, train
+from atelier.runs import recorder
+from atelier.training import loop
 recorder.SAVE_EVERY, loop.EVENT_SECONDS = 0.0, 1e9
 from atelier.__main__ import main
 sys.exit(main(sys.argv[1:]))
@@ -44,7 +47,7 @@ def _alone(monkeypatch, tmp_path_factory):
 
 
 def new_run(runs, **changes):
-    return Run.create(runs, recorder.new_config("cnn", Recipe(**{**vars(RECIPE), **changes}), "cpu"))
+    return Run.create(runs, new_config("cnn", Recipe(**{**vars(RECIPE), **changes}), "cpu"))
 
 
 def resume(run):
@@ -75,13 +78,13 @@ def state(run):
     ids=["Linux", "Linux on ARM", "another system"],
 )
 def test_a_cpu_goes_by_its_cores_and_its_model(told, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
     if told is not None:
-        recorder.CPUINFO.write_text(told)
+        devices.CPUINFO.write_text(told)
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert recorder.circumstances(RECIPE, "cpu")["device_name"] == f"2 CPU cores ({model})"
+    assert describe_environment(RECIPE, "cpu")["device_name"] == f"2 CPU cores ({model})"
 
 
 def test_a_worker_killed_within_an_epoch_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch, request):
@@ -208,7 +211,7 @@ def test_what_was_asked_of_a_run_earlier_does_not_stop_it_now(tmp_path):
 
 def test_whatever_goes_wrong_leaves_a_reason(tmp_path, monkeypatch):
     run = new_run(tmp_path)
-    monkeypatch.setattr(loop, "take_step", lambda *_: {}["no such thing"])
+    monkeypatch.setattr(loop, "train_epoch", lambda *_: {}["no such thing"])
     with pytest.raises(KeyError):
         resume(run)
     assert state(run) == "failed"
@@ -261,11 +264,11 @@ OUT_OF_MEMORY = {
 }
 
 
-@pytest.mark.parametrize("place", [(loop, "take_step"), (loop.Session, "restore")], ids=["a step", "resuming"])
+@pytest.mark.parametrize("place", [(loop, "train_epoch"), (Session, "restore")], ids=["a step", "resuming"])
 @pytest.mark.parametrize("error", OUT_OF_MEMORY.values(), ids=OUT_OF_MEMORY)
 def test_too_little_memory_stops_the_run_and_names_a_smaller_batch(tmp_path, monkeypatch, place, error):
     run = new_run(tmp_path)
-    if place == (loop.Session, "restore"):
+    if place == (Session, "restore"):
         write_last(run)
 
     def raise_error(*_):
@@ -290,8 +293,8 @@ UNUSABLE = {
     "of another recipe": ({"recipe": {"epochs": 7}}, None, "does not fit the run's config.json"),
     "without its progress": ({"progress": None}, None, "does not fit the run's config.json"),
     "of a newer version": ({"version": 99}, None, "written by a newer version"),
-    "a pickle of that name": ({}, lambda file: file.write_bytes(pickle.dumps([1.0] * 99)), "not a safetensors file"),
-    "cut off": ({}, lambda file: os.truncate(file, file.stat().st_size // 2), "is cut off: copy it again."),
+    "a pickle of that name": ({}, lambda file: file.write_bytes(pickle.dumps([1.0] * 99)), "copy it again"),
+    "cut off": ({}, lambda file: os.truncate(file, file.stat().st_size // 2), "copy it again"),
     "too large": ({}, lambda file: os.truncate(file, checkpoint.LARGEST_FILE + 1), "is larger than 1 GiB"),
 }
 
@@ -318,13 +321,14 @@ def test_a_damaged_config_is_not_resumed_but_says_why(tmp_path, capsys):
 
 def test_a_run_whose_folder_is_deleted_ends(tmp_path, capsys, monkeypatch):
     run = new_run(tmp_path, epochs=500)
-    real = loop.take_step
+    real = loop.train_epoch
 
-    def delete_in_step_30(session, loss):
-        real(session, loss)
-        if session.step == 30:
-            os.rename(run.folder, tmp_path / "thrown away")
+    def delete_in_step_30(session, task):
+        for results in real(session, task):
+            if session.step == 30:
+                os.rename(run.folder, tmp_path / "thrown away")
+            yield results
 
-    monkeypatch.setattr(loop, "take_step", delete_in_step_30)
+    monkeypatch.setattr(loop, "train_epoch", delete_in_step_30)
     assert resume(run) in (1, 2)
     assert "Traceback" not in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 
 from atelier import MODELS
 from atelier.recipe import Recipe
-from atelier.runs import history, overview, watched
+from atelier.runs import history, overview, snapshots
 from atelier.runs.folder import Run
 from tests.support.made_runs import DEMO, config, event, stopped
 
@@ -189,7 +189,7 @@ def test_a_run_deleted_while_it_is_read_is_left_out(run):
     shutil.rmtree(run.folder)
     assert overview.summarise(run) is None
     assert history.read(run).events.empty
-    assert watched.read(run) == {}
+    assert snapshots.read(run) == {}
 
 
 def test_there_may_be_no_folder_of_runs(tmp_path):

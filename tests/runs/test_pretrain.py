@@ -5,7 +5,7 @@ import torch
 from atelier import MODELS, checkpoint
 from atelier.data.glyphs import Glyphs
 from atelier.models import backbones
-from atelier.models.finetuned import Transfer, load_features, to_pictures
+from atelier.models.finetuned import FineTuned, load_features, to_pictures
 from atelier.recipe import Recipe
 from atelier.runs import pretrain
 from atelier.runs.folder import Run, RunError
@@ -46,7 +46,7 @@ def test_a_pretraining_ends_with_a_backbone_that_fine_tuning_can_build_on(letter
     card = checkpoint.read_card(tmp_path / "alexnet.safetensors")
     assert card["letters"] == "aбת"
     network = MODELS["alexnet"].build()
-    assert isinstance(network, Transfer)
+    assert isinstance(network, FineTuned)
     assert network.config.fingerprint == backbones.fingerprint(backbones.load("alexnet", "glyphs"))
 
 

@@ -9,7 +9,7 @@ import pytest
 from atelier.__main__ import main
 from atelier.recipe import Recipe
 from atelier.runs.folder import Run
-from atelier.runs.recorder import new_config
+from atelier.training.setup import new_config
 
 ROOT = Path(__file__).parent.parent.parent
 # As the CNN's own, but a gentler learning rate: with 0.3, so few steps end anywhere, also in one process.

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import atelier
 from atelier import MODELS, checkpoint
-from atelier.checkpoint import CheckpointError
+from atelier.checkpoint import TRAINING_STATE, CheckpointError, weights
 from atelier.data import mnist
 from atelier.models import backbones
 from atelier.recipe import Recipe
@@ -23,7 +23,6 @@ from atelier.runs import uploads
 from atelier.runs.folder import Run
 from atelier.runs.recorder import read_recipe, train
 from atelier.runs.uploads import receive
-from atelier.training.loop import TRAINING_STATE, weights
 
 SMALL = {
     "cnn": {"channels": [2, 2, 2, 2], "hidden": 8},
