@@ -115,7 +115,7 @@ def test_a_worker_killed_within_an_epoch_ends_with_the_weights_of_one_that_was_n
 
 def test_a_run_goes_on_when_the_process_that_started_it_is_killed(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from atelier.training import jobs; "
+        "import sys, time; from pathlib import Path; from atelier.runs import jobs; "
         "from atelier.recipe import Recipe; "
         f"run = jobs.start('cnn', Recipe(**{RECIPE_ARGUMENTS}), device='cpu', runs=Path(sys.argv[1])); "
         "print(run.id, flush=True); time.sleep(60)"
@@ -187,7 +187,7 @@ def test_of_several_processes_only_the_first_makes_a_folder(tmp_path, capsys, mo
 
 IMPOSSIBLE = {
     "Muon": ("cnn", Recipe(epochs=1, optimizer="muon"), {}),
-    "do not tile": ("vit", Recipe(epochs=1), {"patch_size": 5}),
+    "patch_size must be": ("vit", Recipe(epochs=1), {"patch_size": 5}),
     "full precision": ("faster_rcnn", Recipe(epochs=1, precision="bf16-mixed"), {}),
     "62 GB of memory": ("vgg16", Recipe(epochs=6, variations=6), {"input_size": 224, "backbone": "none"}),
     "trained as a whole": ("alexnet", Recipe(epochs=1, ema_decay=0.9), {"backbone": "none"}),

@@ -1,6 +1,5 @@
 """Runs at a glance, whole ones and damaged ones."""
 
-import importlib
 import json
 import shutil
 from dataclasses import asdict, fields, replace
@@ -55,13 +54,6 @@ def test_a_finished_run_counts_on_test_digits(run):
 )
 def test_a_recipe_is_told_by_what_differs_from_the_nearest_preset(tmp_path, model, recipe, network, told):
     assert overview.summarise(Run.create(tmp_path, config(model, recipe, **network))).changes == told
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_sizes_are_those_that_the_network_has_by_default(model):
-    spec = MODELS[model]
-    usual = getattr(importlib.import_module(spec.network.split(":")[0]), spec.config)()
-    assert overview.SIZES[model] == {size: getattr(usual, size) for size in overview.SIZES[model]}
 
 
 def test_the_table_has_the_newest_run_first(tmp_path):

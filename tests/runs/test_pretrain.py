@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,19 +11,22 @@ from atelier.models.finetuned import FineTuned, load_features, to_pictures
 from atelier.recipe import Recipe
 from atelier.runs import pretrain
 from atelier.runs.folder import Run, RunError
+from atelier.training.letters import LetterNetwork
+from atelier.zoo import Family, of_family
 
 
 @pytest.fixture
 def letters(monkeypatch):
-    monkeypatch.setitem(pretrain.RECIPES, "alexnet", Recipe(epochs=1, batch_size=19))
+    quick = replace(MODELS["alexnet"], letters=(64, Recipe(epochs=1, batch_size=19)))
+    monkeypatch.setitem(MODELS, "alexnet", quick)
     rng = np.random.default_rng(0)
     return Glyphs(rng.integers(0, 256, (60, 28, 28), dtype=np.uint8), np.arange(60) // 20, ["a", "б", "ת"], ["one.ttf"])
 
 
-@pytest.mark.parametrize("architecture", pretrain.RECIPES)
+@pytest.mark.parametrize("architecture", of_family(Family.FINE_TUNED))
 def test_folding_the_batch_norms_changes_no_answer(architecture):
     torch.manual_seed(0)
-    network = pretrain.LetterNetwork(architecture, pretrain.INPUT_SIZES[architecture], letters=5)
+    network = LetterNetwork(architecture, MODELS[architecture].letters[0], letters=5)
     glyphs = torch.rand(8, 1, 28, 28)
     network.train()
     for _ in range(3):
