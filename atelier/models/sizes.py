@@ -1,26 +1,64 @@
-"""Sizes that a network may have. They come from a form or from somebody's file, and are checked before any memory is
-taken for them: the limits are what a laptop can train."""
+"""Sizes of networks and their limits.
+
+Configs come from forms and from other people's files, so they are checked before any memory is allocated. The limits
+are what a laptop can train.
+"""
 
 import reprlib
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 
-def check_number(name: str, value: object, low: float, high: float, whole: bool = True) -> None:
-    """Refuse a size that is of another type, or not between `low` and `high`, both included.
+@dataclass(frozen=True)
+class Config:
+    """The sizes of a network, each made by `number`, `numbers` or `choice`.
 
     Raises:
-        ValueError: with a sentence for whoever asked.
+        ValueError: for a value of another type or outside its limits; one sentence that names the size.
     """
-    types, kind = (int, "a whole number") if whole else ((int, float), "a number")
-    if not isinstance(value, types) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be {kind} from {low} to {high}, not {reprlib.repr(value)}.")
+
+    def __post_init__(self) -> None:
+        for size in fields(self):
+            if check := size.metadata.get("check"):
+                check(size.name, getattr(self, size.name))
 
 
-def check_numbers(
-    name: str, values: object, fewest: int, most: int, low: float, high: float, whole: bool = True
-) -> None:
-    """The same for `fewest` to `most` numbers in a row."""
-    if not isinstance(values, (tuple, list)) or not fewest <= len(values) <= most:
-        count = fewest if fewest == most else f"{fewest} to {most}"
-        raise ValueError(f"{name} must be {count} numbers, not {reprlib.repr(values)}.")
-    for value in values:
-        check_number(f"each of {name}", value, low, high, whole)
+def number(default: float, low: float, high: float) -> Any:
+    """A number from `low` to `high`, both included; a whole one if the default is."""
+    return field(default=default, metadata={"check": _Number(isinstance(default, int), low, high)})
+
+
+def numbers(default: tuple[float, ...], low: float, high: float, fewest: int = 1, most: int = 5) -> Any:
+    """A row of `fewest` to `most` numbers, each from `low` to `high`; whole ones if the default's are."""
+    each = _Number(isinstance(default[0], int), low, high)
+
+    def check(name: str, values: object) -> None:
+        if not isinstance(values, (tuple, list)) or not fewest <= len(values) <= most:
+            count = fewest if fewest == most else f"{fewest} to {most}"
+            raise ValueError(f"{name} must be {count} numbers, not {reprlib.repr(values)}.")
+        for value in values:
+            each(f"each of {name}", value)
+
+    return field(default=default, metadata={"check": check})
+
+
+def choice(default: int | str, options: tuple[int | str, ...]) -> Any:
+    """One of several values."""
+
+    def check(name: str, value: object) -> None:
+        if type(value) is not type(default) or value not in options:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, options))}, not {reprlib.repr(value)}.")
+
+    return field(default=default, metadata={"check": check})
+
+
+@dataclass(frozen=True)
+class _Number:
+    whole: bool
+    low: float
+    high: float
+
+    def __call__(self, name: str, value: object) -> None:
+        types, kind = (int, "a whole number") if self.whole else ((int, float), "a number")
+        if not isinstance(value, types) or isinstance(value, bool) or not self.low <= value <= self.high:
+            raise ValueError(f"{name} must be {kind} from {self.low} to {self.high}, not {reprlib.repr(value)}.")
