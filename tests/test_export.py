@@ -132,7 +132,7 @@ def test_safetensors_need_no_backbone(tmp_path, monkeypatch):
 @torch.no_grad()
 def test_the_detectors_graph_for_digits_answers_as_the_network(detector):
     digits = mnist.load("test")[0][:40]
-    given = export.DetectorDigits(detector.network)(torch.tensor(digits))
+    given = export.Digits(export.with_suppression_in_graph(detector.network))(torch.tensor(digits))
     assert np.allclose(given, detector.predict_proba(digits), atol=1e-6)
 
 
@@ -141,7 +141,7 @@ def test_the_detectors_graph_for_digits_answers_as_the_network(detector):
 def test_the_detectors_graph_for_scenes_answers_as_the_network(detector, missing):
     scene = scenes.measuring_scenes()[1]
     picture = scene.picture[:, : scene.picture.shape[1] - missing]
-    boxes, labels, scores = export.Scenes(detector.network)(torch.tensor(picture))
+    boxes, labels, scores = export.Scenes(export.with_suppression_in_graph(detector.network))(torch.tensor(picture))
     found = detector.detect(picture)
     assert len(labels) > 1
     assert np.array_equal(labels, found.labels)
@@ -155,7 +155,7 @@ def test_the_surest_boxes_are_those_of_torchvision():
     sizes = torch.tensor(rng.integers(0, 20, (3, 50, 2)), dtype=torch.float32)  # some without an area
     boxes, scores = torch.cat([corners, corners + sizes], 2), torch.arange(50, 0, -1.0)
     candidates = torch.tensor(rng.random((3, 50)) < 0.8)
-    places, found = export.surest(boxes, candidates, overlap=0.3, most=20)
+    places, found = export.suppress_in_graph(boxes, candidates, overlap=0.3, most=20)
     for picture in range(3):
         likely = torch.nonzero(candidates[picture]).flatten()
         expected = likely[nms(boxes[picture, likely], scores[likely], 0.3)][:20]

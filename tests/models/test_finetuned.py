@@ -7,12 +7,14 @@ import torch
 from lightning_fabric import Fabric
 
 from atelier import MODELS, checkpoint
+from atelier.checkpoint import load_weights, weights
 from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.models import backbones
 from atelier.models.finetuned import VGG16, AlexNet, load_features, to_pictures
 from atelier.recipe import Recipe
-from atelier.training.loop import Session, fit, load_weights, weights
+from atelier.training.loop import fit
+from atelier.training.session import Session
 
 NETWORKS = {"vgg16": VGG16, "alexnet": AlexNet}
 LAST = {"vgg16": "features.28", "alexnet": "features.10"}  # torchvision's name of the last convolution

@@ -19,10 +19,11 @@ from atelier.models.backbones import BackboneError
 from atelier.recipe import Recipe
 from atelier.runs import overview
 from atelier.runs.folder import Run
-from atelier.runs.recorder import new_config, train
+from atelier.runs.recorder import train
 from atelier.runs.worker import StopRequested, supervise
 from atelier.training.events import Preparation
-from atelier.training.loop import weights
+from atelier.checkpoint import weights
+from atelier.training.setup import new_config
 from tests.support.torchvision_server import (
     altered,
     cut,

@@ -1,3 +1,5 @@
+"""The training loop: its events, its schedules, and that an interruption changes nothing."""
+
 import itertools
 import json
 import math
@@ -8,183 +10,168 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from atelier import MODELS
+from atelier.checkpoint import TRAINING_STATE
+from atelier.classifier import predict_logits
 from atelier.data import mnist
 from atelier.recipe import Recipe
 from atelier.training import loop
-from atelier.training.loop import TRAINING_STATE, DivergedError, Session, epoch_batches, fit
-from atelier.training.tasks import predict_logits
+from atelier.training.loop import DivergedError, epoch_batches, fit
+from atelier.training.setup import new_session, new_task
 
-RECIPES = [
-    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="adamw", learning_rate=0.01),
-    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="sgd", learning_rate=0.1, weight_decay=1e-3),
-    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="muon", learning_rate=0.01),
-    Recipe(epochs=4, batch_size=50, train_size=500, optimizer="sgd", learning_rate=0.1, ema_decay=0.8),
-]
+ADAMW = Recipe(epochs=4, batch_size=50, train_size=500, learning_rate=0.01)
+SGD = replace(ADAMW, optimizer="sgd", learning_rate=0.1, weight_decay=1e-3)
+MUON = replace(ADAMW, optimizer="muon")
+AVERAGED = replace(SGD, ema_decay=0.8)
 
 
 @pytest.fixture(scope="module")
 def data():
-    (images, labels), (others, their_labels) = mnist.load("train"), mnist.load("val")
-    training = torch.tensor(images[:500]), torch.tensor(labels[:500])
-    return training, (torch.tensor(others[:300]), torch.tensor(their_labels[:300]))
+    """500 training and 300 validation digits."""
+    return [tuple(torch.tensor(part[:count]) for part in mnist.load(split)) for split, count in
+            (("train", 500), ("val", 300))]  # fmt: skip
 
 
-def new_session(recipe):
-    torch.manual_seed(recipe.seed)
-    small = {"depth": 2, "patch_size": 7, "dim": 48, "heads": 2}
-    network = MODELS["vit"].build(small) if recipe.optimizer == "muon" else MODELS["cnn"].build()
-    return Session(network, recipe, Fabric(accelerator="cpu", devices=1))
+def start(recipe, data):
+    """A new session and its task."""
+    model, config = ("vit", {"depth": 2, "patch_size": 7, "dim": 48, "heads": 2}) if recipe is MUON else ("cnn", None)
+    session = new_session(model, recipe, torch.device("cpu"), config)
+    return session, new_task(model, session, *data)
 
 
-@pytest.fixture(scope="module", params=RECIPES, ids=["adamw", "sgd", "muon", "averaged sgd"])
+@pytest.fixture(scope="module", params=[ADAMW, MUON, AVERAGED], ids=["adamw", "muon", "averaged sgd"])
 def trained(request, data):
-    session = new_session(request.param)
-    return session, list(fit(session, *data))
+    session, task = start(request.param, data)
+    return session, list(fit(session, task))
 
 
-def test_validates_once_at_the_end_of_each_epoch(trained):
-    _, events = trained
+def test_events_follow_steps_and_schedule(trained, data):
+    session, events = trained
     assert [(e.step, e.epoch) for e in events if e.split == "val"] == [(10, 1), (20, 2), (30, 3), (40, 4)]
     assert [e.step for e in events if e.split == "train"] == list(range(1, 41))
-
-
-def test_events_follow_time_and_schedule(trained):
-    session, events = trained
     assert all(a.seconds <= b.seconds for a, b in itertools.pairwise(events))
+    assert all(e.images_per_second > 0 for e in events)
     rates = [e.learning_rate for e in events]
     assert max(rates) == pytest.approx(session.recipe.learning_rate, rel=0.05)
     assert rates[-1] < rates[0] < max(rates)
-    assert all(e.images_per_second > 0 for e in events)
+    counts = np.array(events[-1].confusion)
+    assert counts.sum(axis=1).tolist() == np.bincount(data[1][1], minlength=10).tolist()
+    assert counts.trace() / counts.sum() == pytest.approx(events[-1].accuracy)
 
 
-def test_learns(trained):
+def test_accuracy_rises(trained):
     _, events = trained
     assert events[0].accuracy < 0.4
-    assert events[-1].accuracy > (0.25 if trained[0].recipe.optimizer == "muon" else 0.6)  # a ViT takes its time
+    assert events[-1].accuracy > (0.25 if trained[0].recipe is MUON else 0.6)  # a ViT needs more epochs
 
 
-def trained_in_two_parts(recipe, data, stop, random=None):
-    """Left at an event, and gone on by another session; `random` is put in place of the random state that was kept."""
-    first, before = new_session(recipe), []
-    for event in fit(first, *data):
-        before.append(event)
+def interrupted(recipe, data, stop, random_state=None):
+    """Train to the event `stop`, and finish in a second session; `random_state` replaces the saved random state."""
+    (first, task), events = start(recipe, data), []
+    for event in fit(first, task):
+        events.append(event)
         if (event.split, event.step) == stop:
             break
     saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
-    counters = json.loads(json.dumps(first.counters()))
-    if random is not None:
-        saved[f"{TRAINING_STATE}random"] = random
+    if random_state is not None:
+        saved[f"{TRAINING_STATE}random"] = random_state
+    second, task = start(recipe, data)
+    second.restore(saved, json.loads(json.dumps(first.counters())))
+    return second, events + list(fit(second, task))
 
-    second = new_session(recipe)
-    second.restore(saved, counters)
-    return second, before + list(fit(second, *data))
+
+def assert_same(one, other):
+    """The same weights, losses and confusions."""
+    (session, events), (again, events_again) = one, other
+    for a, b in zip(session.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert [(e.loss, e.confusion) for e in events] == [(e.loss, e.confusion) for e in events_again]
+
+
+def test_seed_decides_everything(trained, data):
+    session, task = start(trained[0].recipe, data)
+    assert_same(trained, (session, list(fit(session, task))))
 
 
 @pytest.mark.parametrize("stop", [("val", 20), ("train", 20), ("train", 13)], ids=str)
-def test_an_interrupted_run_ends_with_the_same_weights(trained, data, stop):
-    """Left after an epoch, after its last step but before its validation, or in its middle."""
-    whole, events = trained
-    again, told = trained_in_two_parts(whole.recipe, data, stop)
-    for a, b in zip(whole.network.parameters(), again.network.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert [e.loss for e in told] == [e.loss for e in events]
-    assert [e.confusion for e in told] == [e.confusion for e in events]
+def test_interrupted_run_ends_with_the_same_weights(trained, data, stop):
+    """After an epoch, after its last step but before its validation, or within an epoch."""
+    assert_same(trained, interrupted(trained[0].recipe, data, stop))
 
 
 def be_one_of_two(monkeypatch, rank):
-    """Compute in this process alone what one of two would, until they exchange what they have learnt."""
+    """Compute in this process what one of two would, without the exchange of gradients."""
     monkeypatch.setattr(Fabric, "world_size", 2)
     monkeypatch.setattr(Fabric, "global_rank", rank)
 
 
-def test_two_processes_share_each_batch(monkeypatch):
-    session = new_session(RECIPES[0])
-    whole, halves = list(epoch_batches(session, 3, torch.device("cpu"))), []
+def test_two_processes_share_each_batch(data, monkeypatch):
+    session, _ = start(ADAMW, data)
+    whole, halves = list(epoch_batches(session)), []
     for rank in range(2):
         be_one_of_two(monkeypatch, rank)
-        halves.append(list(epoch_batches(session, 3, torch.device("cpu"))))
+        halves.append(list(epoch_batches(session)))
     for batch, *parts in zip(whole, *halves, strict=True):
         assert [len(part) for part in parts] == [25, 25]
         assert sorted(torch.cat(parts).tolist()) == sorted(batch.tolist())
 
 
-def test_two_processes_vary_their_digits_differently(data, monkeypatch):
-    monkeypatch.setattr(loop, "epoch_batches", lambda *_: [torch.arange(50)])
-    losses = []
+def test_two_processes_augment_differently(data, monkeypatch):
+    monkeypatch.setattr(loop, "epoch_batches", lambda _: [torch.arange(50)])
+    losses = set()
     for rank in range(2):
         be_one_of_two(monkeypatch, rank)
-        losses.append(next(fit(new_session(RECIPES[1]), *data)).loss)
-    assert losses[0] != losses[1]
+        losses.add(next(fit(*start(SGD, data))).loss)
+    assert len(losses) == 2
 
 
 @pytest.mark.parametrize("rank", range(2))
-def test_each_of_two_processes_goes_on_as_if_nothing_had_happened(data, monkeypatch, rank):
-    """Only the first one's random state is kept for all: it must not matter."""
+def test_each_of_two_processes_resumes_without_its_own_random_state(data, monkeypatch, rank):
+    """Only the first process's random state is saved, so it must not matter."""
     be_one_of_two(monkeypatch, rank)
-    recipe = replace(RECIPES[-1], epochs=2)
-    whole = new_session(recipe)
-    events = list(fit(whole, *data))
-    elsewhere = torch.Generator().manual_seed(99).get_state()
-    again, told = trained_in_two_parts(recipe, data, ("train", 13), random=elsewhere)
-    assert [e.loss for e in told] == [e.loss for e in events]
-    for a, b in zip(whole.network.parameters(), again.network.parameters(), strict=True):
-        assert torch.equal(a, b)
+    recipe = replace(AVERAGED, epochs=2)
+    session, task = start(recipe, data)
+    other_state = torch.Generator().manual_seed(99).get_state()
+    assert_same((session, list(fit(session, task))), interrupted(recipe, data, ("train", 13), other_state))
 
 
-@pytest.mark.parametrize(
-    ("schedule", "shape"), [("one-cycle", "up, then down"), ("cosine", "down"), ("constant", "level")]
-)
-def test_schedules_go_as_they_are_called(schedule, shape, data):
-    session = new_session(replace(RECIPES[0], schedule=schedule, epochs=1, batch_size=25))
-    rates = [e.learning_rate for e in fit(session, *data) if e.split == "train"]
-    steps = [b - a for a, b in itertools.pairwise(rates)]
-    if shape == "level":
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+def test_learning_rate_follows_its_schedule(schedule, data):
+    recipe = replace(ADAMW, schedule=schedule, epochs=1, batch_size=25)
+    rates = [e.learning_rate for e in fit(*start(recipe, data)) if e.split == "train"]
+    changes = np.diff(rates)
+    if schedule == "constant":
         assert rates == [0.01] * 20
-    elif shape == "down":
-        assert max(steps) < 0
-        assert rates[9] == pytest.approx(0.005)  # half of a cosine's way down, halfway
+    elif schedule == "cosine":
+        assert changes.max() < 0
+        assert rates[9] == pytest.approx(0.005)  # half of the maximum after half of the steps
     else:
-        assert steps[0] > 0 > steps[-2]
+        assert changes[0] > 0 > changes[-2]
 
 
-def test_the_average_of_the_weights_answers(data):
-    """Each step, it keeps 0.2 of itself and takes 0.8 of the network; after one step 2 / 11, if that is less."""
-    session = new_session(replace(RECIPES[-1], epochs=1, train_size=150, ema_decay=0.2))
+def test_averaged_weights_are_validated(data):
+    """The decays of three steps: 0, then 2 / 11, then 0.2, which is less than 3 / 12."""
+    session, task = start(replace(AVERAGED, epochs=1, train_size=150, ema_decay=0.2), data)
     bias = session.network.classifier[-1].bias
-    expected, seen = None, []
-    for event in fit(session, *data):
-        seen.append(event)
+    expected = torch.zeros_like(bias)
+    for event in fit(session, task):
         if event.split == "train":
-            keep = (0, 2 / 11, 0.2)[event.step - 1]
-            expected = bias.detach().clone() if expected is None else keep * expected + (1 - keep) * bias.detach()
-    averaged = session.average.module.classifier[-1].bias.detach()
-    assert averaged.numpy() == pytest.approx(expected.numpy(), abs=1e-6)
-    logits = predict_logits(session.average.module, data[1][0])
-    assert seen[-1].accuracy == pytest.approx((logits.argmax(1) == data[1][1]).float().mean().item())
+            decay = (0, 2 / 11, 0.2)[event.step - 1]
+            expected = decay * expected + (1 - decay) * bias.detach()
+    average = session.average.module
+    assert average.classifier[-1].bias.detach().numpy() == pytest.approx(expected.numpy(), abs=1e-6)
+    predictions = predict_logits(average, data[1][0]).argmax(1)
+    assert event.accuracy == pytest.approx((predictions == data[1][1]).float().mean().item())
 
 
-def test_the_confusion_counts_each_validation_digit_once(trained, data):
-    _, events = trained
-    last = np.array(events[-1].confusion)
-    assert last.sum(axis=1).tolist() == np.bincount(data[1][1], minlength=10).tolist()
-    assert last.trace() / last.sum() == pytest.approx(events[-1].accuracy)
-
-
-def test_a_slow_network_is_heard_of_between_events(data, monkeypatch):
+def test_slow_network_reports_more_often(data, monkeypatch):
     monkeypatch.setattr(loop, "EVENT_SECONDS", 0.0)
-    session = new_session(replace(RECIPES[0], epochs=1, batch_size=10, train_size=500))
-    assert [e.step for e in fit(session, *data) if e.split == "train"] == list(range(1, 51))  # not 20 alone
+    events = fit(*start(replace(ADAMW, epochs=1, batch_size=10), data))
+    assert [e.step for e in events if e.split == "train"] == list(range(1, 51))  # not 20 events
 
 
-def test_the_seed_decides_everything(trained, data):
-    session = new_session(trained[0].recipe)
-    assert [e.loss for e in fit(session, *data)] == [e.loss for e in trained[1]]
-
-
-def test_a_loss_that_is_no_number_stops_with_a_suggestion(data):
-    session = new_session(RECIPES[0])
+def test_loss_of_nan_stops_training(data):
+    session, task = start(ADAMW, data)
     with torch.no_grad():
         next(session.network.parameters()).fill_(math.nan)
     with pytest.raises(DivergedError, match="learning rate"):
-        list(fit(session, *data))
+        list(fit(session, task))
