@@ -22,7 +22,7 @@ class Evidence:
     """Where in a digit a network found what speaks for a class."""
 
     heat: np.ndarray  # float32[28, 28], 0 to 1; all 0 where nothing speaks for the class
-    method: str  # how that was found
+    method: str  # "hires_cam", "integrated_gradients", "gradient_rollout" or "proposals"
     box: tuple[float, float, float, float] | None = None  # of a detector: left, top, right, bottom in pixels
 
 
@@ -39,12 +39,12 @@ def evidence(classifier: Classifier, digit: np.ndarray, target: int) -> Evidence
         case Family.TRANSFORMER:
             rolled = attention.gradient_rollout(classifier, digit, target)
             patch = SIDE // len(rolled)
-            return Evidence(_normalised(np.kron(rolled, np.ones((patch, patch)))), "gradient rollout")
+            return Evidence(_normalised(np.kron(rolled, np.ones((patch, patch)))), "gradient_rollout")
         case Family.CONVOLUTIONAL | Family.FINE_TUNED:
             layer = gradcam.default_layer(classifier)
             if (heat := gradcam.hires_cam(classifier, digit, target, layer)).any():
-                return Evidence(_normalised(gradcam.enlarged(heat, layer)), "HiResCAM")
-    return Evidence(_normalised(gradcam.integrated_gradients(classifier, digit, target)), "integrated gradients")
+                return Evidence(_normalised(gradcam.enlarged(heat, layer)), "hires_cam")
+    return Evidence(_normalised(gradcam.integrated_gradients(classifier, digit, target)), "integrated_gradients")
 
 
 def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Evidence:
@@ -57,7 +57,7 @@ def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Eviden
         part[0][proposed] for part in (stages.proposals, stages.class_logits, stages.refined)
     )
     if not len(proposals):
-        return Evidence(np.zeros((SIDE, SIDE), np.float32), "its proposals: none")
+        return Evidence(np.zeros((SIDE, SIDE), np.float32), "proposals")
     scale = SIDE / ENLARGED
     votes = class_logits.softmax(dim=1)[:, 1 + target].cpu().numpy()
     best = int(class_logits.softmax(dim=1)[:, 0].argmin())  # the proposal whose logits are the network's answer
@@ -66,7 +66,7 @@ def _proposals(classifier: Classifier, digit: np.ndarray, target: int) -> Eviden
     across, down = (left <= centres) & (centres < right), (top <= centres) & (centres < bottom)  # (R, 28) each
     heat = np.einsum("r,ry,rx->yx", votes, down, across)
     box = tuple((scale * boxes[best, 1 + target]).tolist())
-    return Evidence(_normalised(heat), "its proposals", box)
+    return Evidence(_normalised(heat), "proposals", box)
 
 
 def _normalised(heat: np.ndarray) -> np.ndarray:
