@@ -1,13 +1,13 @@
-"""What a training tells whoever listens."""
+"""The events of a training."""
 
 from dataclasses import dataclass
 
-Counts = tuple[tuple[int, ...], ...]  # ten rows of ten: how often each true digit (row) was read as which (column)
+Counts = tuple[tuple[int, ...], ...]  # ten rows of ten: how often each true digit (row) was read as each digit (column)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something a listener may want to show."""
+    """A measurement during a training."""
 
     split: str  # "train": the mean since the last event; "val": all validation digits
     step: int  # optimiser steps so far
@@ -22,12 +22,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Something takes time before the network can learn on."""
+    """Progress of a computation that comes before the next step."""
 
-    what: str  # "Computes frozen features"
+    what: str  # such as "Computes frozen features"
     done: int
     of: int
-    unit: str  # "digits"
+    unit: str  # such as "digits"
 
     def __str__(self) -> str:
         return f"{self.what}: {self.done:,} of {self.of:,} {self.unit}."

@@ -1,10 +1,10 @@
-"""The network that pretrains the convolutions of VGG16 and AlexNet on letters, so that fine-tuning can build on them.
+"""The network that pretrains the convolutions of VGG16 and AlexNet on letters.
 
-The letters come from font files (see `atelier.data.glyphs`): many scripts, many fonts, never a digit. What the
-convolutions learn from them, strokes, corners, loops and how these sit together, carries over to digits.
+The letters come from font files (see `atelier.data.glyphs`): many scripts, many fonts, never a digit. The convolutions
+learn strokes, corners, loops and their arrangement; these transfer to digits.
 
-While they learn, a batch norm follows each convolution (Ioffe and Szegedy 2015, arXiv:1502.03167): VGG16 hardly starts
-to learn without. In the end it is folded into the convolution's own weights, which leaves torchvision's plain
+During pretraining, a batch norm follows each convolution (Ioffe and Szegedy 2015, arXiv:1502.03167), because VGG16
+hardly learns without it. At the end, each batch norm is folded into its convolution, which gives torchvision's plain
 architecture with the same answers.
 """
 
@@ -36,7 +36,7 @@ class LetterNetwork(nn.Module):
         return self.head(self.features(to_pictures(glyphs, self.input_size)))
 
     def folded(self) -> dict[str, Tensor]:
-        """The convolutions' weights as in torchvision's `features`, each batch norm folded into its convolution."""
+        """The weights by torchvision's names, with each batch norm folded into its convolution."""
         plain: list[nn.Module] = []
         for layer in copy.deepcopy(self.features).eval():
             if isinstance(layer, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""What a run carries from step to step: the network, its optimisers, their schedules and the averaged weights."""
+"""The state of a training: the network, its optimisers, their schedules and the averaged weights."""
 
 import time
 from typing import Any

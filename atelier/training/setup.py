@@ -1,4 +1,4 @@
-"""What a new run needs before it starts: its config, and a check that its recipe can work."""
+"""Preparation of a run: its config, a check of its recipe, its session and its task."""
 
 from dataclasses import asdict
 from importlib.metadata import version
@@ -32,7 +32,7 @@ def new_config(model: str, recipe: Recipe, device: str, network: dict[str, Any] 
         CheckpointError: if its backbone is damaged or missing; one that can be downloaded is no error.
     """
     network = network or {}
-    later = {"backbone": network["backbone"]} if must_download(model, network) else {}
+    later = {"backbone": network["backbone"]} if must_download(model, network) else {}  # the run downloads it
     try:
         built = MODELS[model].build(network | dict.fromkeys(later, "none"))
     except TypeError:
@@ -58,18 +58,18 @@ def check(network: torch.nn.Module, family: Family | None, recipe: Recipe, preci
     new_optimizers(network, recipe)
     task = task_type(family, network)
     if task is Detection and precision != "32-true":
-        raise RecipeError("A detector computes its boxes in full precision: choose 32-true.")
+        raise RecipeError("A detector needs full precision. Choose 32-true.")
     if task is FineTuning:
         if recipe.ema_decay:
-            raise RecipeError("Averaged weights need a network that is trained as a whole: set their decay to 0.")
+            raise RecipeError("Averaged weights need a network that is trained as a whole. Set their decay to 0.")
         with torch.no_grad():
             digit = torch.zeros(1, mnist.SIDE, mnist.SIDE, dtype=torch.uint8)
             values = network.extract_features(digit).numel()
         copies = min(recipe.epochs, recipe.variations) * recipe.train_size + recipe.validation_size
         if (size := 2 * values * copies) > LARGEST_FEATURES:  # two bytes each
             raise RecipeError(
-                f"The features of all digits would take {size >> 30} GB of memory: choose fewer varied copies, fewer "
-                "training digits, a smaller input, or fewer trained convolutions."
+                f"The features of all digits need {size >> 30} GB of memory. Choose fewer copies of each digit, fewer "
+                "training digits, a smaller input size, or fewer trained convolutions."
             )
 
 

@@ -1,7 +1,7 @@
-"""How a network learns from a batch. This differs between families of networks; the loop around it is the same.
+"""How a network learns from a batch; each family of networks has its task, and all share one loop.
 
 A task has three methods: `start_epoch()` prepares an epoch and yields its progress, `loss(batch)` is the forward
-pass over the digits with these indices, and `validation_logits()` reads the validation digits.
+pass over the digits with these indices, and `validation_logits()` classifies the validation digits.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ Digits = tuple[Tensor, Tensor]  # images uint8[N, 28, 28], labels int64[N]
 
 
 class Classification:
-    """Digits in, ten logits out, cross-entropy: the task of most networks."""
+    """Digits in, ten logits out, cross-entropy: the default task."""
 
     def __init__(self, session: Session, training: Digits, validation: Digits):
         self.session, self.recipe = session, session.recipe
@@ -38,12 +38,12 @@ class Classification:
         return ()
 
     def loss(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss and the accuracy on the training digits of these indices `int64[B]`."""
+        """The loss and the accuracy on the training digits with these indices `int64[B]`."""
         logits = self.session.model(self.augment(self.images[batch]))
         return loss_and_accuracy(logits, self.labels[batch], self.recipe.label_smoothing)
 
     def augment(self, images: Tensor) -> Tensor:
-        """Digits `uint8[B, 28, 28]`, each varied at random: `float[B, 1, 28, 28]` in [0, 1]."""
+        """Augment digits `uint8[B, 28, 28]` at random: `float[B, 1, 28, 28]` in [0, 1]."""
         digits = augment(to_unit_range(images), self.recipe.augmentation)
         return digits.contiguous(memory_format=torch.channels_last)
 
@@ -54,7 +54,7 @@ class Classification:
 
 
 class FineTuning(Classification):
-    """Classification by a network with frozen layers, whose features are computed once and kept, also on disk.
+    """Classification with frozen layers, whose features are computed once and kept in memory and on disk.
 
     Each training digit has `recipe.variations` augmented copies; each epoch uses the next one.
     """
@@ -67,7 +67,7 @@ class FineTuning(Classification):
         self.validation_features: Tensor | None = None
 
     def start_epoch(self, epoch: int) -> Iterator[Preparation]:
-        """Compute the features of the epoch's copy, unless they are there."""
+        """Compute the features of the epoch's copy, unless they are already in memory."""
         number = epoch % self.recipe.variations
         if self.validation_features is None:
             self.validation_features = yield from self.extract(self.validation[0], None)
@@ -76,9 +76,9 @@ class FineTuning(Classification):
         self.features = self.copies[number]
 
     def extract(self, images: Tensor, number: int | None) -> Iterator[Preparation]:
-        """Features of digits as they are (None), or of their copy `number`; a killed run loses one chunk at most."""
+        """Features `float16[N, C, H, W]` of the augmented copy `number`; None: of the digits themselves."""
         chunks, done = [], 0
-        for place, chunk in enumerate(images.split(self.chunk)):
+        for index, chunk in enumerate(images.split(self.chunk)):  # each is cached: a killed run loses one at most
             key = content_key(
                 version=VERSION,
                 frozen=self.frozen,
@@ -87,11 +87,11 @@ class FineTuning(Classification):
                 device=images.device.type,
                 digits=content_hash([chunk]),
                 augmentation=None if number is None else self.recipe.augmentation,
-                seed=(self.recipe.seed, number, place),
+                seed=(self.recipe.seed, number, index),
             )
             features = self.cache.get(key)
             if features is None:
-                features = self.extract_chunk(chunk, number, place)
+                features = self.extract_chunk(chunk, number, index)
                 self.cache.put(key, features)
             chunks.append(features.to(images.device))
             done += len(chunk)
@@ -99,10 +99,10 @@ class FineTuning(Classification):
         return torch.cat(chunks)
 
     @torch.no_grad()
-    def extract_chunk(self, chunk: Tensor, number: int | None, place: int) -> Tensor:
+    def extract_chunk(self, chunk: Tensor, number: int | None, index: int) -> Tensor:
         device, features = chunk.device, []
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(1_000_000 * self.recipe.seed + 1_000 * (number or 0) + place)  # the same after a resume
+            torch.manual_seed(1_000_000 * self.recipe.seed + 1_000 * (number or 0) + index)  # the same after a resume
             for images in chunk.split(inference_batch(device)):
                 digits = images if number is None else self.augment(images)
                 with self.session.fabric.autocast():
@@ -128,13 +128,13 @@ class Detection(Classification):
     single digits, as for the other networks.
     """
 
-    READ_EVERY = 4  # steps between measurements of the training accuracy, on every second digit of the batch
+    ACCURACY_EVERY = 4  # steps between measurements of the training accuracy, on every second digit of the batch
     accuracy = torch.zeros(())
 
     def loss(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         model, device = self.session.model, self.images.device
         digits, labels = self.augment(self.images[batch]), self.labels[batch]
-        if self.session.step % self.READ_EVERY == 0:
+        if self.session.step % self.ACCURACY_EVERY == 0:
             model.eval()
             with torch.no_grad():
                 self.accuracy = (model(digits[::2]).argmax(1) == labels[::2]).float().mean()
@@ -158,8 +158,8 @@ def task_type(family: Family | None, network: nn.Module) -> type[Classification]
 
 
 def compose_scenes(images: np.ndarray, labels: np.ndarray, most: int) -> list[scenes.Scene]:
-    """Scenes of one shape that hold these digits, up to `most` each."""
-    rng = np.random.default_rng(int(torch.randint(2**62, ())))  # torch's random state decides all
+    """Scenes of one shape with these digits, at most `most` in each."""
+    rng = np.random.default_rng(int(torch.randint(2**62, ())))  # torch's random state decides everything
     aspect = rng.choice(scenes.ASPECTS, p=scenes.SHARES)
     return [
         scenes.compose(images[part], labels[part], aspect, rng) for part in scenes.share_out(len(images), rng, most)
@@ -167,7 +167,7 @@ def compose_scenes(images: np.ndarray, labels: np.ndarray, most: int) -> list[sc
 
 
 def target(scene: scenes.Scene) -> dict[str, Tensor]:
-    """The scene's digits as torchvision's detectors want them: `boxes float32[K, 4]` in pixels, `labels int64[K]`.
+    """The scene's digits for torchvision's detectors: `boxes float32[K, 4]` in pixels, `labels int64[K]`.
 
     Labels count from 1, because 0 is the background.
     """
@@ -175,6 +175,6 @@ def target(scene: scenes.Scene) -> dict[str, Tensor]:
 
 
 def loss_and_accuracy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy in nats, and the share of right predictions."""
+    """Mean cross-entropy in nats, and the share of correct predictions."""
     loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     return loss, (logits.argmax(1) == labels).float().mean()
