@@ -9,7 +9,7 @@ convolve, rectify (ReLU) and sometimes pool; the CNN convolves, sometimes pools,
 
     vgg16 = atelier.load("vgg16")
     layer = features.layers(vgg16)[6]
-    features.look(vgg16, digit, layer).maps["ReLU"]
+    features.look(vgg16, digit, layer).maps["relu"]
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from atelier.explain.hooks import as_input, hookable_copy
 from atelier.models.finetuned import load_features
 from atelier.zoo import Family
 
-STEPS = {nn.Conv2d: "Convolution", nn.MaxPool2d: "Pooling", nn.BatchNorm2d: "Normalisation", nn.ReLU: "ReLU"}
+STEPS = {nn.Conv2d: "convolution", nn.MaxPool2d: "pooling", nn.BatchNorm2d: "normalisation", nn.ReLU: "relu"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Step:
     """One step of a layer, and where its maps lie on the digit (receptive fields as in Dumoulin and Visin 2016,
     arXiv:1603.07285)."""
 
-    title: str  # one of STEPS
+    kind: str  # one of STEPS
     name: str  # of its module in the network: "features.2.0"
     shape: tuple[int, int, int]  # channels, height and width of what it gives
     start: float  # centre of the first row and column, in pixels of the digit from its edge
@@ -73,7 +73,7 @@ class Layer:
 class Maps:
     """What a layer finds in a digit."""
 
-    maps: dict[str, np.ndarray]  # float32[C, h, w] after each step, by its title
+    maps: dict[str, np.ndarray]  # float32[C, h, w] after each step, by its kind
     order: np.ndarray  # int64[C]: the channels, strongest first: those whose numbers differ most from place to place
 
 
@@ -113,8 +113,8 @@ def layers(classifier: Classifier) -> list[Layer]:
             stride *= jump
         if isinstance(module, nn.Conv2d):
             found.append([])
-        title = next(title for kind, title in STEPS.items() if isinstance(module, kind))
-        found[-1].append(Step(title, name, tuple(seen[name][1].shape), start, stride, field))
+        kind = next(kind for layer_class, kind in STEPS.items() if isinstance(module, layer_class))
+        found[-1].append(Step(kind, name, tuple(seen[name][1].shape), start, stride, field))
     return [
         Layer(number, tuple(steps), _module(classifier, steps[0]).weight.requires_grad)
         for number, steps in enumerate(found, start=1)
@@ -129,8 +129,8 @@ def look(classifier: Classifier, digit: np.ndarray, layer: Layer) -> Maps:
         ValueError: for a digit of another shape or type.
     """
     seen = _record(classifier, digit)
-    maps = {step.title: seen[step.name][1].float().cpu().numpy() for step in layer.steps}
-    handed_on = maps[layer.steps[-1].title]  # by their mean, maps would come first that glow where there is no ink
+    maps = {step.kind: seen[step.name][1].float().cpu().numpy() for step in layer.steps}
+    handed_on = maps[layer.steps[-1].kind]  # by their mean, maps would come first that glow where there is no ink
     return Maps(maps, np.argsort(-handed_on.std((1, 2)), kind="stable"))
 
 

@@ -43,15 +43,15 @@ def test_layers_have_the_papers_shapes():
 
 
 def test_steps_are_in_the_networks_own_order():
-    assert [step.title for step in convolutions.layers(load("cnn"))[0].steps] == [
-        "Convolution",
-        "Pooling",
-        "Normalisation",
-        "ReLU",
+    assert [step.kind for step in convolutions.layers(load("cnn"))[0].steps] == [
+        "convolution",
+        "pooling",
+        "normalisation",
+        "relu",
     ]
     layers = convolutions.layers(load("alexnet"))
-    assert [step.title for step in layers[1].steps] == ["Convolution", "ReLU", "Pooling"]
-    assert [step.title for step in layers[2].steps] == ["Convolution", "ReLU"]
+    assert [step.kind for step in layers[1].steps] == ["convolution", "relu", "pooling"]
+    assert [step.kind for step in layers[2].steps] == ["convolution", "relu"]
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,10 @@ def test_the_last_maps_are_what_the_head_is_given(classifier):
 def test_relu_and_pooling_do_what_they_say():
     alexnet, cnn = load("alexnet"), load("cnn")
     maps = convolutions.look(alexnet, DIGIT, convolutions.layers(alexnet)[0]).maps
-    assert (maps["Convolution"] < 0).any()  # kept although the network rectifies in place
-    assert np.array_equal(maps["ReLU"], np.maximum(maps["Convolution"], 0))
+    assert (maps["convolution"] < 0).any()  # kept although the network rectifies in place
+    assert np.array_equal(maps["relu"], np.maximum(maps["convolution"], 0))
     maps = convolutions.look(cnn, DIGIT, convolutions.layers(cnn)[0]).maps
-    assert np.array_equal(maps["Pooling"], maps["Convolution"].reshape(16, 12, 2, 12, 2).max((2, 4)))
+    assert np.array_equal(maps["pooling"], maps["convolution"].reshape(16, 12, 2, 12, 2).max((2, 4)))
 
 
 # Arithmetic ----------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_relu_and_pooling_do_what_they_say():
 
 def test_the_arithmetic_gives_what_the_layer_gives(classifier):
     for layer in convolutions.layers(classifier)[::2]:
-        maps = convolutions.look(classifier, DIGIT, layer).maps["Convolution"]
+        maps = convolutions.look(classifier, DIGIT, layer).maps["convolution"]
         channels, height, width = maps.shape
         for channel, row, column in ((0, 0, 0), (1, height // 2, width // 3), (channels - 1, height - 1, width - 1)):
             spelt = convolutions.pixel_arithmetic(classifier, DIGIT, layer, channel, row, column)

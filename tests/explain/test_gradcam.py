@@ -20,7 +20,7 @@ from atelier.explain.hooks import as_input, hookable_copy
 load = functools.cache(lambda name: atelier.load(name, "cpu"))
 DIGIT = mnist.load("test")[0][247]  # a 4
 TILES = np.kron(np.array([[255, 0], [51, 102]], np.uint8), np.ones((14, 14), np.uint8))  # 1, 0, 0.2 and 0.4
-WHOLE = Layer(1, (Step("Convolution", "features.0", (2, 2, 2), start=7, stride=14, field=14),), trained=True)
+WHOLE = Layer(1, (Step("convolution", "features.0", (2, 2, 2), start=7, stride=14, field=14),), trained=True)
 
 
 class Linear(nn.Module):
