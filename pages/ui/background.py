@@ -1,4 +1,4 @@
-"""Work for a page on other threads: several networks side by side, and what the next click may need."""
+"""Work for a page on other threads: several networks in parallel, and what the next click may need."""
 
 import os
 import threading
@@ -7,28 +7,27 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-DRAWING = 1.0  # seconds that a browser takes to draw a view, or a little more
+DELAY = 1.0  # seconds in which the browser draws the page
 
 Result = TypeVar("Result")
 
-_cores = ThreadPoolExecutor(os.cpu_count())
-_single = ThreadPoolExecutor(1)
-_ahead: list[Future] = []
+_all_cores = ThreadPoolExecutor(os.cpu_count())
+_one_core = ThreadPoolExecutor(1)
+_planned: list[Future] = []
 _planning = threading.Lock()
 
 
-def side_by_side(function: Callable[..., Result], *of_each: Iterable) -> list[Result]:
-    """`function` for each network, on as many cores as there are, and one call after another for all visitors: more at
-    once would only take the cores from each other."""
-    return list(_cores.map(function, *of_each))
+def in_parallel(function: Callable[..., Result], *arguments: Iterable) -> list[Result]:
+    """As `list(map(function, *arguments))`, on all cores. All visitors share them: more threads would be slower."""
+    return list(_all_cores.map(function, *arguments))
 
 
-def look_ahead(calls: Iterable[Callable[[], object]]) -> None:
+def compute_ahead(calls: Iterable[Callable[[], object]]) -> None:
     """Compute on one core what the next click may need, once the page is drawn; each call caches its result.
 
-    Only for the most recent visitor: a class that clicks at once needs the cores.
+    The latest visitor's calls replace those that still wait: a class that clicks at once needs the cores.
     """
     with _planning:
-        for other in _ahead:
-            other.cancel()
-        _ahead[:] = [_single.submit(time.sleep, DRAWING), *map(_single.submit, calls)]
+        for future in _planned:
+            future.cancel()
+        _planned[:] = [_one_core.submit(time.sleep, DELAY), *map(_one_core.submit, calls)]

@@ -1,4 +1,5 @@
-"""A drawing canvas with buttons of our own: its own hide on phones, and its Reset restores what it began with."""
+"""A drawing canvas with its own Undo and Clear: the component's buttons hide on phones, and its Reset restores what it
+began with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,40 +16,49 @@ state = st.session_state
 
 @dataclass(frozen=True)
 class Canvas:
-    """Shown by `show`. Its drawing lies in the session, so that it outlives a change of page."""
+    """A canvas whose drawing lies in the session, so that it outlives a change of page."""
 
-    key: str  # of the container around it; CSS finds it as `st-key-…`
-    strokes: str  # the session's name for its drawing (Fabric.js's JSON)
+    key: str  # of the container around it; CSS class `st-key-…`
+    strokes: str  # the session's key for its drawing, in Fabric.js's JSON
     width: int  # pixels
     height: int
     pen: int  # pixels
-    changed: Callable[[], None]  # called when there is another drawing
+    changed: Callable[[], None]  # called when the drawing has changed
 
-    def put(self, objects: list[dict[str, Any]]) -> None:
-        """Replace the canvas by a new one that starts with these strokes; what the old one may still send is lost."""
+    def replace(self, objects: list[dict[str, Any]]) -> None:
+        """Replace the canvas by a new one that starts with these strokes.
+
+        What the browser still sends from the old one is ignored: a late message would undo a second Undo.
+        """
         drawn = {"objects": objects}
         state.update({self.strokes: drawn, f"{self.key}_start": drawn, f"{self.key}_known": drawn})
         state[f"{self.key}_id"] = f"{self.key}_{uuid4().hex}"
 
-    def keep(self, arriving: bool) -> None:
-        """To be called before anything is shown: notice strokes that another page has put into the session, and begin
-        with a new canvas when the visitor is `arriving`."""
-        strokes = state.setdefault(self.strokes, None)
+    def restore(self, arriving: bool) -> None:
+        """Read strokes that another page has put into the session; a visitor who is `arriving` gets a new canvas.
+
+        Call it before anything is shown.
+        """
+        strokes = state[self.strokes]
         if drawing.paths(strokes) and strokes is not state.get(f"{self.key}_known"):
-            self.put(drawing.paths(strokes))
+            self.replace(drawing.paths(strokes))
             self.changed()
         elif arriving or f"{self.key}_id" not in state:
-            self.put(drawing.paths(strokes))
+            self.replace(drawing.paths(strokes))
 
     def undo(self) -> None:
-        self.put(drawing.paths(state[self.strokes])[:-1])
+        """Remove the last stroke."""
+        self.replace(drawing.paths(state[self.strokes])[:-1])
         self.changed()
 
     def clear(self) -> None:
-        self.put([])
+        """Remove all strokes."""
+        self.replace([])
         self.changed()
 
     def show(self) -> None:
+        """Show the canvas."""
+        st.space("xsmall")  # room for the component's own toolbar
         with st.container(key=self.key):
             st_canvas(
                 stroke_width=self.pen,
@@ -61,11 +71,11 @@ class Canvas:
                 key=state[f"{self.key}_id"],
             )
 
-    def buttons(self, undo: str = "Undo", clear: str = "Clear") -> None:
-        """The labels tell the buttons of two canvases on one page apart."""
+    def buttons(self) -> None:
+        """Show Undo and Clear."""
         blank = not drawing.paths(state[self.strokes])
-        st.button(undo, icon=":material/undo:", on_click=self.undo, disabled=blank)
-        st.button(clear, icon=":material/delete:", on_click=self.clear)
+        st.button("Undo", icon=":material/undo:", on_click=self.undo, disabled=blank, key=f"{self.key}_undo")
+        st.button("Clear", icon=":material/delete:", on_click=self.clear, key=f"{self.key}_clear")
 
     def _drawn_on(self) -> None:
         before = drawing.paths(state[self.strokes])

@@ -1,7 +1,7 @@
-"""A Plotly figure that changes while it is looked at, and that can be clicked.
+"""A Plotly figure that updates in place and reports clicks.
 
-`st.plotly_chart` builds a changed figure anew, which loses the zoom, and reports no clicks on heatmaps. This component
-changes the figure in its place (`Plotly.react`).
+`st.plotly_chart` rebuilds a changed figure, which loses the zoom, and reports no clicks on heatmaps. This component
+updates the figure with `Plotly.react`.
 """
 
 from collections.abc import Callable
@@ -13,16 +13,16 @@ import streamlit as st
 from plotly.graph_objects import Figure
 from streamlit.components.v1 import declare_component
 
-LEGEND = 80  # pixels that a legend takes beneath a picture
-Clicked = Callable[[dict[str, Any]], None]  # is given the point, see `live_figure`
+LEGEND = 80  # pixels that a legend takes below a picture
+Clicked = Callable[[dict[str, Any]], None]  # receives the point, see `live_figure`
 
-# plotly.js has 4.8 MB. Text given to a component of version 2 travels with each update; the folder of one of version 1
-# has an address, from which a browser asks it once a page.
+# plotly.js has 4.8 MB. A component of version 2 would send it with each update. The folder of a component of version 1
+# has a URL, from which a browser loads the file once.
 _folder = declare_component("plotly", path=Path(plotly.__file__).parent / "package_data")
 _PLOTLY_JS = f"component/{_folder.name}/plotly.min.js"
 
 _JS = """
-// plotly.js keeps a browser busy for a second: what is on the page already, such as a table, is shown before.
+// plotly.js keeps a browser busy for a second: tables and texts of the page are drawn first.
 const idle = window.requestIdleCallback ?? setTimeout
 
 const loaded = (address) => window.plotlyLoaded ??= new Promise((resolve, reject) => {
@@ -33,17 +33,17 @@ const loaded = (address) => window.plotlyLoaded ??= new Promise((resolve, reject
   idle(() => document.head.append(script), { timeout: 2000 })
 })
 
-// One figure after another, so that the first can be looked at while the others are drawn; each waits only once.
+// One figure after another, so that the first is visible while the others are drawn; each waits only once.
 const inTurn = (plot) => plot.waiting ??= window.plotlyTurn = Promise.resolve(window.plotlyTurn).catch(() => {})
   .then(() => { plot.waiting = null; draw(plot) })
   .then(() => new Promise((next) => setTimeout(next)))
 
-function theme(plot) {  // what a figure leaves open is as on the page around it
+function theme(plot) {  // the page's colours and font, where the figure sets none
   const css = getComputedStyle(plot), the = (name) => css.getPropertyValue("--st-" + name).trim()
   const axis = { gridcolor: the("border-color-light"), linecolor: the("border-color"), zeroline: false }
   return { layout: {
     font: { family: the("font"), color: the("text-color") },
-    paper_bgcolor: the("background-color"), plot_bgcolor: "rgba(0,0,0,0)",  // a downloaded picture needs a ground
+    paper_bgcolor: the("background-color"), plot_bgcolor: "rgba(0,0,0,0)",  // a downloaded picture needs a background
     xaxis: axis, yaxis: axis,
     legend: { bgcolor: the("background-color") },
     hoverlabel: { bgcolor: the("secondary-background-color"), bordercolor: the("border-color"),
@@ -54,7 +54,7 @@ function theme(plot) {  // what a figure leaves open is as on the page around it
 
 function draw(plot) {
   if (!plot.isConnected || plot.held) return
-  const figure = JSON.parse(plot.shown.figure)  // anew: Plotly writes into what it is given
+  const figure = JSON.parse(plot.shown.figure)  // parsed again, because Plotly changes its input
   figure.layout = { uirevision: "kept", ...figure.layout, autosize: true, template: theme(plot) }
   if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false  // a finger scrolls the page
   const still = Object.entries(figure.layout).every(([key, axis]) => !/^[xy]axis/.test(key) || axis.fixedrange)
@@ -77,7 +77,7 @@ function draw(plot) {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const plot = parentElement.querySelector(".figure")
-  if (!data.figure) {  // see expect_figures
+  if (!data.figure) {  // from expect_figures
     plot.hidden = true
     loaded(data.plotly).catch(() => {})
     return
@@ -87,14 +87,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
   plot.ariaLabel = data.alt
   plot.shown = data
   plot.click = (point) => data.clickable && setTriggerValue("clicked", point)
-  plot.onpointerdown = () => {  // while the mouse draws a zoom, the figure holds still
+  plot.onpointerdown = () => {  // no update while the mouse draws a zoom
     plot.held = true
     const hold = new AbortController()
     const release = () => { hold.abort(); plot.held = false; setTimeout(() => draw(plot)) }
     for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, release, { signal: hold.signal })
   }
   const drawn = loaded(data.plotly).then(() => inTurn(plot), (error) => { plot.textContent = error.message })
-  return () => drawn.then(() => {  // called for a run that a newer one overtakes, too
+  return () => drawn.then(() => {  // also called when a newer run replaces this one
     if (plot.isConnected) return
     plot.resized?.disconnect()
     window.Plotly?.purge(plot)
@@ -115,19 +115,19 @@ _component = st.components.v2.component("live_figure", html=_HTML, css=_CSS, js=
 def live_figure(
     figure: Figure | str, key: str, height: int | str, alt: str, on_click: Clicked | None = None, narrowest: int = 0
 ) -> None:
-    """Show a figure, or change the one already shown under this key.
+    """Show a figure, or update the one with this key.
 
-    Zoom and what is hidden in the legend stay as they are until the figure's `uirevision` changes. Text, grid and
-    ground take the page's colours where the figure sets none.
+    Zoom and hidden traces stay until the figure's `uirevision` changes. Text, grid and background take the page's
+    colours where the figure sets none.
 
     Args:
         figure: a figure, which is not changed, or its JSON.
-        key: the same figure on every run has the same key.
-        height: pixels, or a length in CSS; the width, 100cqw there, is all that there is.
-        alt: what the figure shows, for those who cannot see it.
-        on_click: called before the next run with the point clicked: `x`, `y`, `curve` (number of the trace), `point`
-            (its number there; row and column in heatmaps and images) and `customdata`.
-        narrowest: pixels of width that it keeps on a screen that has less; there it is moved sideways.
+        key: the same on every run.
+        height: pixels, or a length in CSS, where 100cqw is the available width.
+        alt: a description for people who cannot see the figure.
+        on_click: called before the next run with the clicked point: `x`, `y`, `curve` (index of the trace), `point`
+            (its index in the trace; row and column in heatmaps and images) and `customdata`.
+        narrowest: least width in pixels; on a narrower screen the figure scrolls sideways.
     """
 
     def clicked() -> None:
@@ -151,7 +151,7 @@ def live_figure(
 
 
 def expect_figures() -> None:
-    """Have the browser read plotly.js while it has nothing else to do, so that a page's first figure comes at once."""
+    """Let an idle browser load plotly.js, so that a page's first figure appears at once."""
     _component(key="plotly_js", data={"plotly": _PLOTLY_JS})
 
 
@@ -164,12 +164,12 @@ def live_picture(
     lowest: int = 0,
     narrowest: int = 0,
 ) -> None:
-    """Show a figure of `plotting.pictures`, whose pixels are square: on a phone it is low, on a wide screen high.
+    """Show a figure of `plotting.pictures`, whose pixels are square: its height follows the available width.
 
     Args:
         figure, key, alt, on_click: as for `live_figure`.
-        tallest: pixels that the picture grows to, without title and legend.
-        lowest, narrowest: pixels of height and width that it keeps on a smaller screen; there it is moved sideways.
+        tallest: greatest height of the picture in pixels, without title and legend.
+        lowest, narrowest: least height and width in pixels; on a narrower screen the figure scrolls sideways.
     """
     (left, right), (bottom, top) = figure.layout.xaxis.range, figure.layout.yaxis.range
     ratio = (bottom - top) / (right - left)

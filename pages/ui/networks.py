@@ -24,116 +24,132 @@ if TYPE_CHECKING:
     from atelier.classifier import Classifier
 
 # A single digit keeps one core busy for milliseconds; more threads only get in each other's way when a class draws at
-# once or a network trains beside. PyTorch reads this when it is imported, later.
+# once or a network trains in the background. PyTorch reads this when it is imported, later.
 if "OMP_NUM_THREADS" not in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
     jobs.not_for_workers.add("OMP_NUM_THREADS")  # training takes all cores
 
-POLL = 0.3  # seconds between looks at what is still loading
-INVISIBLE = ("dropout", "fingerprint")  # settings that change nothing of what Look inside shows
+POLL = 0.3  # seconds between two checks of networks that are loading
+INVISIBLE = ("dropout", "fingerprint")  # settings that change no structure that Look inside shows
 
 state = st.session_state
 _identities: WeakKeyDictionary["Classifier", str] = WeakKeyDictionary()
 
 
-# Which weights: the shipped ones or a person's own run, for this browser session and in its link ----------------------
+# Which weights: ready-made, or a visitor's own run. The choice lies in the session and in its link. -------------------
 
 
 def chosen(model: str) -> str | None:
-    """The id of the run that this session uses as a network; None for the shipped one."""
+    """The id of the run that this visitor uses as a network; None for the shipped weights."""
     return state.get("chosen_runs", {}).get(model)
 
 
 def use_run(run_id: str, model: str) -> None:
-    """From now on the network of this session is this run, on every page. If it cannot be loaded, its card says why."""
-    state["chosen_runs"] = {**state.get("chosen_runs", {}), model: run_id}
-    _complete_link()
+    """Use a run as this network, on every page. If it cannot be loaded, its card gives the reason."""
+    state.chosen_runs = {**state.chosen_runs, model: run_id}
+    _update_link()
 
 
 def use_shipped(*models: str) -> None:
-    """From now on these networks of this session are the shipped ones."""
-    state["chosen_runs"] = {model: run for model, run in state.get("chosen_runs", {}).items() if model not in models}
-    _complete_link()
+    """Use the shipped weights of these networks again."""
+    state.chosen_runs = {model: run_id for model, run_id in state.chosen_runs.items() if model not in models}
+    _update_link()
 
 
 def back_to_shipped() -> None:
-    """A button, while any network is a person's own run."""
-    if state.get("chosen_runs"):
-        label, icon = "Back to the shipped networks", ":material/restart_alt:"
-        st.button(label, icon=icon, key="back_to_shipped", on_click=use_shipped, args=tuple(MODELS))
+    """A button that is there while the visitor uses any run."""
+    if state.chosen_runs:
+        st.button(
+            f"Use the ready-made network{'s' * (len(state.chosen_runs) > 1)} again",
+            icon=":material/restart_alt:",
+            key="back_to_shipped",
+            on_click=use_shipped,
+            args=tuple(MODELS),
+        )
 
 
 def follow_link() -> None:
-    """To be called before each page: a new session uses the runs that its link names (`?cnn=<run id>`). Later the link
-    follows the session, for Streamlit empties it when the page changes."""
-    if "chosen_runs" not in state:
-        _take_over_link()
-    elif state.get("previous_page") != state.get("page"):
-        state["link_objection"] = ""
-    _complete_link()
-    if state.get("link_objection"):
-        st.warning(state["link_objection"])
+    """Keep session and link together before a page runs.
+
+    A new session uses the runs in its link (`?cnn=<run id>`). Later the session writes the link again, because
+    Streamlit empties it when the page changes.
+    """
+    if not state.link_read:
+        _read_link()
+    elif state.previous_page != state.page:
+        state.link_error = ""
+    _update_link()
+    if state.link_error:
+        st.warning(state.link_error)
 
 
-def _take_over_link() -> None:
-    state["chosen_runs"], objections = {}, []
+def _read_link() -> None:
+    state.link_read, errors = True, []
     for name in MODELS:
         if run_id := st.query_params.get(name):
             try:
                 pool.run_checkpoint(name, run_id)
-                state["chosen_runs"][name] = run_id
+                state.chosen_runs[name] = run_id
             except RunError as error:
-                objections.append(str(error))
-    state["link_objection"] = " ".join([*objections, "Shipped networks answer instead."] if objections else [])
+                errors.append(str(error))
+    state.link_error = " ".join([*errors, "You see the ready-made network instead."] if errors else [])
 
 
-def _complete_link() -> None:
+def _update_link() -> None:
     for name in MODELS:
         if name in st.query_params and chosen(name) is None:
             del st.query_params[name]
-    if any(st.query_params.get(name) != run_id for name, run_id in state["chosen_runs"].items()):
-        st.query_params.update(state["chosen_runs"])  # together: each change is a step for the browser's back button
+    if any(st.query_params.get(name) != run_id for name, run_id in state.chosen_runs.items()):
+        st.query_params.update(state.chosen_runs)  # together: each change is a step for the browser's back button
 
 
 # Loaded networks ------------------------------------------------------------------------------------------------------
 
 
 def load(name: str) -> Future["Classifier"]:
-    """The network that this session uses, see `pool.request`."""
+    """The network that this visitor uses; see `pool.request`."""
     return pool.request(name, chosen(name))
 
 
 def load_in_background() -> None:
-    """Start to load all networks: those of this session, and the shipped ones, which are one click away."""
+    """Start to load all networks: the visitor's, and the shipped ones, which are one click away."""
     for name in MODELS:
         load(name)
     pool.load_shipped(list(MODELS))
 
 
 def network(name: str) -> "Classifier | None":
-    """The network that this session uses; None, once the page has said why, while it loads or if it cannot."""
-    promise, title = load(name), MODELS[name].title
-    if not promise.done():
-        st.info(f"{title} is still loading …", icon=":material/hourglass_empty:")
-    elif promise.exception() is not None:
-        st.warning(f"{title}: {said(promise.exception())}")
+    """The network that this visitor uses; None if it is loading or cannot be loaded, which the page then shows."""
+    future, title = load(name), MODELS[name].title
+    if not future.done():
+        st.info(f"{title} is loading …", icon=":material/hourglass_empty:")
+    elif error := future.exception():
+        st.warning(f"{title}: {error_message(error)}")
     else:
-        return promise.result()
+        return future.result()
     return None
 
 
 def loaded() -> dict[str, "Classifier"]:
-    """The networks that can be asked by now, by name."""
-    promises = {name: load(name) for name in MODELS}
-    return {name: promise.result() for name, promise in promises.items() if promise.done() and not promise.exception()}
+    """The networks that are ready, by name."""
+    futures = {name: load(name) for name in MODELS}
+    return {name: future.result() for name, future in futures.items() if future.done() and not future.exception()}
+
+
+def error_message(error: BaseException) -> str:
+    """Why a network could not be loaded."""
+    if isinstance(error, (CheckpointError, RunError)):
+        return str(error)
+    return f"This network could not be loaded: {error}"
 
 
 def choose_network(label: str, key: str, names: Iterable[str] = MODELS) -> str:
-    """A choice among networks, the CNN at first."""
+    """Show a choice of networks; returns the name of the chosen one, at first the first."""
+    names = list(names)
     return st.segmented_control(
         label,
-        list(names),
-        default="cnn",
+        names,
+        default=names[0],
         required=True,
         key=key,
         format_func=lambda name: MODELS[name].title,
@@ -142,27 +158,27 @@ def choose_network(label: str, key: str, names: Iterable[str] = MODELS) -> str:
 
 
 def identity(name: str) -> str:
-    """Another text for each set of weights that was ever loaded: what is computed from a network is kept under it.
+    """An id of a network's loaded weights, under which caches keep what they compute from them.
 
-    To be called once `network` has returned the network.
+    Call it only after `network` has returned the network.
     """
     return _identities.setdefault(load(name).result(), uuid4().hex)
 
 
 def differences(name: str) -> str:
-    """In which sizes a person's own run differs from the usual network, in a sentence; empty if in none.
+    """A sentence that lists the sizes in which a visitor's run differs from the usual network; empty if none does.
 
-    To be called once `network` has returned the network.
+    Call it only after `network` has returned the network.
     """
     config = load(name).result().network.config
-    # By way of JSON, where tuples become lists: those of a checkpoint's card have been there already.
+    # By way of JSON, where tuples become lists, as in the checkpoint's card.
     own, usual = (json.loads(json.dumps(asdict(sizes))) for sizes in (config, type(config)()))
-    told = [
+    changed = [
         f"{size} {value} (usually {usual[size]})"
         for size, value in own.items()
         if size not in INVISIBLE and value != usual[size]
     ]
-    return f"This {MODELS[name].title} is built differently: {', '.join(told)}." if told else ""
+    return f"This {MODELS[name].title} has other sizes: {', '.join(changed)}." if changed else ""
 
 
 # Answers --------------------------------------------------------------------------------------------------------------
@@ -170,82 +186,79 @@ def differences(name: str) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one network says to one digit, or why it does not."""
+    """One network's answer to one digit, or the reason why there is none."""
 
     spec: ModelSpec
-    probabilities: np.ndarray | None = None  # float32[10]; None for a blank canvas, too
+    probabilities: np.ndarray | None = None  # float32[10]; None for a blank canvas
     milliseconds: float = 0.0
-    problem: str = ""
+    error: str = ""
     loading: bool = False
 
     @property
     def digit(self) -> int | None:
+        """The class with the highest probability."""
         return None if self.probabilities is None else int(self.probabilities.argmax())
 
 
-def ask(spec: ModelSpec, digit: np.ndarray | None) -> Answer:
-    """Ask one network, if it is loaded. A blank canvas (None) has no answer."""
-    promise = load(spec.name)
-    if not promise.done():
+def answer(spec: ModelSpec, digit: np.ndarray | None) -> Answer:
+    """One loaded network's answer to a digit `uint8[28, 28]`; a blank canvas (None) has no answer."""
+    future = load(spec.name)
+    if not future.done():
         return Answer(spec, loading=True)
-    if promise.exception() is not None:
-        return Answer(spec, problem=said(promise.exception()))
+    if error := future.exception():
+        return Answer(spec, error=error_message(error))
     if digit is None:
         return Answer(spec)
     started = time.perf_counter()
-    probabilities = promise.result().predict_proba(digit[None])[0]
+    probabilities = future.result().predict_proba(digit[None])[0]
     return Answer(spec, probabilities, 1000 * (time.perf_counter() - started))
 
 
-def said(error: BaseException | None) -> str:
-    """Why a network could not be loaded, for the page."""
-    if isinstance(error, (CheckpointError, RunError)):
-        return str(error)
-    return f"This network could not be loaded: {error}"
+def cached_answer(spec: ModelSpec, digit: np.ndarray) -> Answer:
+    """As `answer`, but computed once for each digit."""
+    future = load(spec.name)
+    if future.done() and not future.exception():
+        return _cached_answer(spec.name, identity(spec.name), digit)
+    return answer(spec, digit)
 
 
-def loading(answers: list[Answer]) -> bool:
-    return any(answer.loading for answer in answers)
-
-
-def wait_for_a_network(answers: list[Answer]) -> None:
-    """Run the page again as soon as one of the networks that were still loading can answer. The page itself is done, so
-    that all that the visitor does meanwhile is answered at once, also inside a fragment."""
-    missing = [answer.spec.name for answer in answers if answer.loading]
-
-    def arrived() -> bool:
-        return any(load(name).done() for name in missing)
-
-    def look_again() -> None:
-        if arrived():
-            st.rerun()
-
-    while st.context.url is None and not arrived():  # no browser would have the fragment look again: in AppTest
-        time.sleep(POLL)
-    st.fragment(look_again, run_every=POLL)()
+@st.cache_data(max_entries=500, show_spinner=False)
+def _cached_answer(name: str, identity: str, digit: np.ndarray) -> Answer:
+    return answer(MODELS[name], digit)
 
 
 def agreement(answers: list[Answer]) -> str:
-    """How many networks agree, in a line."""
+    """How many networks agree, in a sentence; empty until two have answered."""
     digits = [answer.digit for answer in answers if answer.digit is not None]
     if len(digits) < 2:
         return ""
     top = mode(digits)
     if digits.count(top) == len(digits):
-        return f"All {len(digits)} networks say {top}."
+        return f"All {len(digits)} networks answer {top}."
     if len(multimode(digits)) > 1:
         return f"The networks disagree: {' or '.join(map(str, sorted(set(digits))))}."
-    return f"{digits.count(top)} of {len(digits)} networks say {top}."
+    return f"{digits.count(top)} of {len(digits)} networks answer {top}."
 
 
-def ask_once(spec: ModelSpec, digit: np.ndarray) -> Answer:
-    """As `ask`, but once for each digit."""
-    promise = load(spec.name)
-    if promise.done() and not promise.exception():
-        return _asked(spec.name, identity(spec.name), digit)
-    return ask(spec, digit)
+def any_loading(answers: list[Answer]) -> bool:
+    """Whether the page has to run again when a network is ready."""
+    return any(answer.loading for answer in answers)
 
 
-@st.cache_data(max_entries=500, show_spinner=False)
-def _asked(name: str, identity: str, digit: np.ndarray) -> Answer:
-    return ask(MODELS[name], digit)
+def rerun_when_loaded(answers: list[Answer]) -> None:
+    """Run the page again as soon as another of its networks is ready.
+
+    The page itself does not wait: whatever the visitor does meanwhile gets its response at once, also in a fragment.
+    """
+    missing = [answer.spec.name for answer in answers if answer.loading]
+
+    def ready() -> bool:
+        return any(load(name).done() for name in missing)
+
+    def check() -> None:
+        if ready():
+            st.rerun()
+
+    while st.context.url is None and not ready():  # AppTest runs no fragment by itself
+        time.sleep(POLL)
+    st.fragment(check, run_every=POLL)()

@@ -48,11 +48,11 @@ def test_a_network_answers_as_soon_as_it_is_loaded(monkeypatch):
     spec, digit, promise = MODELS["cnn"], np.zeros((28, 28), np.uint8), Future()
     loaded = networks.load("cnn").result(timeout=60)
     monkeypatch.setattr(networks, "load", lambda name: promise)
-    waiting = networks.ask(spec, digit)
+    waiting = networks.answer(spec, digit)
     assert waiting.loading
     assert "loading" in cards.details(waiting, hidden=False)
     promise.set_result(loaded)
-    assert networks.ask(spec, digit).probabilities.shape == (10,)
+    assert networks.answer(spec, digit).probabilities.shape == (10,)
 
 
 def test_a_checkpoint_that_appears_later_is_loaded(monkeypatch, tmp_path):

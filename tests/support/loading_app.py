@@ -30,6 +30,6 @@ def view() -> None:
 networks.load = lambda name: promise()
 answers = [networks.Answer(MODELS["vit"], loading=not promise().done())]
 view()
-st.text("Loading" if networks.loading(answers) else "Loaded")
-if networks.loading(answers):
-    networks.wait_for_a_network(answers)
+st.text("Loading" if networks.any_loading(answers) else "Loaded")
+if networks.any_loading(answers):
+    networks.rerun_when_loaded(answers)
