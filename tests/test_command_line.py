@@ -112,7 +112,7 @@ def test_predict_reads_a_picture(tmp_path, capsys):
 
 REFUSED = [
     (["predict", "nowhere.png"], "nowhere.png"),
-    (["predict", "README.md"], "not a picture"),
+    (["predict", "README.md"], "not an image"),
     (["evaluate", "rnn"], "no network"),
     (["train", "cnn", "--epochs", "0"], "at least 1 epoch"),
     (["train", "cnn", "--train-size", "100"], "A batch holds"),

@@ -1,7 +1,7 @@
-"""Digits varied at random while training: a whole batch at once, on whatever device it lies.
+"""Augmentation: training digits are varied at random, a whole batch at once, on the device where it lies.
 
-What a class draws differs from MNIST in slant, place, proportions, bend and, most of all, stroke width. Each function
-here varies one of these, each picture by its own random amount (Simard, Steinkraus and Platt 2003, "Best practices for
+Digits drawn in a classroom differ from MNIST in slant, place, proportions, bend and, most of all, stroke width. Each of
+these varies here, by another random amount for each picture (Simard, Steinkraus and Platt 2003, "Best practices for
 convolutional neural networks applied to visual document analysis", ICDAR).
 """
 
@@ -30,9 +30,9 @@ def augment(digits: Tensor, amount: Augmentation) -> Tensor:
 
 
 def sampling_grid(digits: Tensor, amount: Augmentation) -> Tensor:
-    """For each pixel of the new picture, where in the old one to look: `float[N, H, W, 2]` in [-1, 1].
+    """For each pixel of the new picture, its place in the old one: `float[N, H, W, 2]` in [-1, 1].
 
-    One affine map for each picture (turn, slant, scale, stretch, shift), bent by a smooth random field.
+    One affine map for each picture (rotation, slant, scale, stretch, shift), plus a smooth random field (bend).
     """
     count, _, height, width = digits.shape
     device = digits.device
@@ -64,14 +64,16 @@ def sampling_grid(digits: Tensor, amount: Augmentation) -> Tensor:
 
 @cache
 def smooth(few: int, many: int, device: torch.device) -> Tensor:
-    """The matrix `float[many, few]` that makes a smooth curve (bicubic) of a few values: what `F.interpolate` does to a
-    picture is a product with it from both sides, for which a CPU needs a sixth of the time."""
+    """The matrix `float[many, few]` of bicubic interpolation from a few values to many.
+
+    `F.interpolate` of a picture equals a product with it from both sides, which takes a CPU a sixth of the time.
+    """
     curves = F.interpolate(torch.eye(few, device=device)[None, None], (many, few), mode="bicubic", align_corners=True)
     return curves[0, 0]
 
 
 def vary_stroke(digits: Tensor, limit: float) -> Tensor:
-    """Draw each digit with a thicker or a thinner pen, its outline moved by up to `limit` pixels (at most 1)."""
+    """Make strokes thicker or thinner: outlines move by up to `limit` pixels (at most 1)."""
     by = (2 * torch.rand(len(digits), 1, 1, 1, device=digits.device) - 1) * limit
     thicker = torch.lerp(digits, spread(digits), by.clamp(min=0))
     varied = torch.lerp(thicker, 1 - spread(1 - thicker), 0.8 * by.neg().clamp(min=0))
@@ -79,7 +81,7 @@ def vary_stroke(digits: Tensor, limit: float) -> Tensor:
 
 
 def spread(digits: Tensor) -> Tensor:
-    """The brightest of each pixel's 3 x 3 neighbours (as `F.max_pool2d` finds it, five times as fast on a CPU)."""
+    """The brightest of each pixel's 3 x 3 neighbours; five times as fast on a CPU as `F.max_pool2d`."""
     rows = F.pad(digits, (0, 0, 1, 1), mode="replicate")
     brightest = torch.maximum(torch.maximum(rows[:, :, :-2], rows[:, :, 2:]), digits)
     columns = F.pad(brightest, (1, 1, 0, 0), mode="replicate")

@@ -2,9 +2,9 @@
 
     canvas strokes --rasterise--> picture of any size --normalise--> 28 x 28
 
-MNIST's makers scaled every digit to fit 20 x 20 pixels, keeping its proportions, and placed its centre of mass in the
-centre of 28 x 28 (LeCun et al. 1998). `normalise` repeats that, so a digit drawn tiny in a corner looks to a network
-like one drawn large in the middle.
+MNIST's authors scaled every digit to fit 20 x 20 pixels, with its proportions, and placed its centre of mass in the
+centre of 28 x 28 (LeCun et al. 1998). `normalise` does the same: a tiny digit in a corner then looks like a large one
+in the middle.
 """
 
 import math
@@ -16,23 +16,23 @@ from atelier.data.mnist import SIDE
 
 BOX = 20  # pixels, the square into which a digit's ink is fitted
 CANVAS = 440  # pixels, height and width of the drawing canvas
-PEN = 26  # pixels, the canvas's pen: a digit that fills most of the canvas gets strokes about as wide as MNIST's
+PEN = 26  # pixels, width of the pen: a digit that fills most of the canvas has strokes about as wide as MNIST's
 WIDE_CANVAS, WIDE_PEN = (880, 260), 18  # pixels, width and height of the canvas for numbers, and its pen
-SCRIBBLE = 0.4  # share of the canvas under ink from which nobody can read a digit
+SCRIBBLE = 0.4  # share of the canvas under ink above which a drawing counts as a scribble
 
 
 def rasterise(json_data: dict | None, height: int = CANVAS, width: int = CANVAS) -> np.ndarray:
-    """Draw the canvas's strokes as the browser does.
+    """Draw the canvas's strokes with the same pixels as the browser.
 
     Args:
         json_data: the canvas's drawing in Fabric.js's JSON. Each freehand stroke is an object of type "path"; moving,
-            scaling, turning, skewing or flipping it is honoured. Objects of other types are left out. None is blank.
+            scaling, turning, skewing or flipping it is applied. Objects of other types are ignored; None is blank.
         height, width: of the canvas, in pixels.
 
     Returns:
         `uint8[height, width]`, ink 255 on 0, anti-aliased.
     """
-    fine = 4  # draw larger, then average: anti-aliasing
+    fine = 4  # draw larger, then average, which smooths the edges
     picture = Image.new("L", (width * fine, height * fine))
     pen = ImageDraw.Draw(picture)
     for stroke in paths(json_data):
@@ -48,7 +48,7 @@ def rasterise(json_data: dict | None, height: int = CANVAS, width: int = CANVAS)
 
 
 def to_polylines(json_data: dict | None) -> list[list[list[float]]]:
-    """The canvas's strokes as lists of [x, y] in canvas pixels, as `strokes.json` keeps them."""
+    """Convert the canvas's strokes to lists of [x, y] in canvas pixels, the format of `strokes.json`."""
     polylines = []
     for stroke in paths(json_data):
         points = _sample(stroke["path"])
@@ -58,7 +58,7 @@ def to_polylines(json_data: dict | None) -> list[list[list[float]]]:
 
 
 def from_polylines(polylines: list[list[list[float]]], width: float = PEN) -> dict:
-    """The canvas's JSON for strokes given as lists of [x, y]; `width` is the pen's, in canvas pixels."""
+    """Convert lists of [x, y] to the canvas's JSON; `width` of the pen is in canvas pixels."""
     return {
         "objects": [
             {
@@ -97,8 +97,11 @@ def _sample(path: list[list]) -> np.ndarray:
 
 
 def _box(path: list[list]) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of a path's box as Fabric reckons them: for a quadratic curve it takes the box of the cubic curve
-    whose two control points both lie on the quadratic's one, which is a little larger."""
+    """The corners of a path's box, as Fabric computes them.
+
+    For a quadratic curve, Fabric takes the slightly larger box of the cubic curve whose two control points both equal
+    the quadratic's one.
+    """
     points: list[np.ndarray] = []
     t = np.linspace(0, 1, 33)[:, None]
     for command, *numbers in path:
@@ -112,7 +115,7 @@ def _box(path: list[list]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _place(stroke: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where Fabric puts an object: a point of its path goes to `(point - origin) @ matrix.T + centre`."""
+    """Matrix, origin and centre of an object: Fabric draws a point at `(point - origin) @ matrix.T + centre`."""
     low, high = _box(stroke["path"])
     origin = (low + high) / 2
 
@@ -127,7 +130,7 @@ def _place(stroke: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     shape = scale @ skew
     if "left" not in stroke or "top" not in stroke:  # never moved
         return turn @ shape, origin, origin
-    # `left` and `top` name the point that `originX` and `originY` say, of the box with the pen's width around it.
+    # `left` and `top` are the position of the corner `originX`, `originY` of the box that includes the pen's width.
     half = np.abs(shape) @ (high - low + number("strokeWidth", PEN)) / 2
     side = {"left": 1, "top": 1, "center": 0, "right": -1, "bottom": -1}
     offset = half * [side[stroke.get("originX", "left")], side[stroke.get("originY", "top")]]
@@ -135,7 +138,7 @@ def _place(stroke: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _capsule(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
-    """The outline `float[50, 2]` of what a round pen leaves on its way from start to end."""
+    """The outline `float[50, 2]` of the line that a round pen draws from start to end."""
     dx, dy = end - start
     half_turn = math.atan2(dy, dx) + np.linspace(-np.pi / 2, np.pi / 2, 25)
     arc = radius * np.stack([np.cos(half_turn), np.sin(half_turn)], axis=1)
@@ -146,11 +149,11 @@ def _capsule(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
 
 
 def normalise(gray: np.ndarray) -> np.ndarray | None:
-    """Make a picture of one digit look like MNIST's: cropped, fitted into 20 x 20, centred by mass in 28 x 28.
+    """Convert a picture of one digit to MNIST's format: cropped, fitted into 20 x 20, centred by mass in 28 x 28.
 
     Args:
-        gray: `uint8[H, W]` of any size, ink bright on black. What is darker than a fiftieth of the brightest ink
-            is taken for paper.
+        gray: `uint8[H, W]` of any size, ink bright on black. Pixels darker than a fiftieth of the brightest count as
+            paper.
 
     Returns:
         `uint8[28, 28]`, its brightest pixel 255, or None if the picture is blank.
@@ -178,15 +181,15 @@ def normalise(gray: np.ndarray) -> np.ndarray | None:
 
 
 def objection(gray: np.ndarray, pen: float = PEN) -> str | None:
-    """Why a drawing cannot be read as a digit, in a sentence for whoever drew it; None if it can be tried.
+    """The reason why a drawing cannot be a digit and what to do, as visible text; None if there is no objection.
 
     Args:
         gray: `uint8[H, W]`, ink bright on black, as `rasterise` draws it.
-        pen: the pen's width in its pixels.
+        pen: width of the pen in pixels.
     """
     rows, columns = np.flatnonzero(gray.any(axis=1)), np.flatnonzero(gray.any(axis=0))
     if len(rows) and max(np.ptp(rows), np.ptp(columns)) < 2 * pen:
-        return "That is only a dot. Draw a digit, as large as you like."
+        return "This is only a dot. Draw a larger digit."
     if np.count_nonzero(gray) > SCRIBBLE * gray.size:
-        return "Too much ink to find a digit in it. Press Clear and draw one digit."
+        return "Too much ink hides the digit. Press Clear and draw one digit."
     return None

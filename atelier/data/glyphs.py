@@ -1,12 +1,12 @@
-r"""Letters of many scripts in many fonts, to pretrain a backbone on: it learns strokes, and is never shown a digit.
+r"""Letters of many scripts in many fonts, on which a backbone is pretrained: it learns strokes without any digit.
 
-    font file --Pillow--> large letter --drawing.normalise--> 28 x 28, as MNIST's digits look
+    font file --Pillow--> large letter --drawing.normalise--> 28 x 28, like MNIST's digits
 
-Letters that look like digits (O, I, З, Armenian Զ) are there, as the letters they are. Nothing else is: no character
-that stands for a number in any script.
+Letters that look like digits (O, I, З, Armenian Զ) are included as letters. No character is included that is a number
+in any script.
 
-The fonts are packages of Debian 12, all free, and not shipped here; only what networks learnt from them is. One line
-brings them all:
+The fonts are free packages of Debian 12. This project ships the pretrained weights, not the fonts. One command installs
+all of them:
 
     apt-get install --no-install-recommends fonts-breip fonts-comfortaa fonts-comic-neue fonts-courier-prime \
         fonts-dancingscript fonts-dejavu-core fonts-dejavu-extra fonts-freefont-ttf fonts-georgewilliams \
@@ -37,17 +37,17 @@ from atelier.data.mnist import SIDE
 
 FOLDERS = (Path("/usr/share/fonts"),)
 HEIGHT = 96  # pixels, the size of the font that letters are drawn in before they are shrunk
-FEWEST, MOST = 8, 120  # pictures of one letter: with fewer it is left out, and Latin in 300 fonts would swamp the rest
-SAME = 0.993  # two pictures of one letter that are more alike than this add nothing to each other
-TWIN = 0.92  # two letters that are more alike than this cannot be told apart: c and C, A and Greek Α; not C and G
-UNIT = 1000  # the length of a look (see `_looks`)
+FEWEST, MOST = 8, 120  # pictures of one letter: rarer letters are dropped, and Latin in 300 fonts would dominate
+SAME = 0.993  # similarity above which a second picture of a letter adds nothing
+TWIN = 0.92  # similarity above which two letters count as the same: c and C, A and Greek Α; not C and G
+UNIT = 1000  # the length of a vector of `_compared`
 
-# The packages, and which of their files are read. Naming them keeps out whatever else is installed: fonts that draw
-# symbols for letters, or capitals for small ones, and Noto's second versions of some scripts (their names end in UI).
+# The packages, and which of their files are read. Other installed fonts are excluded: some draw symbols for letters, or
+# capitals for small letters. So are Noto's second versions of some scripts (their names end in UI).
 NOTO = "Noto[KLNRS]*[!I]-"
 PACKAGES = {
     "fonts-noto-core": tuple(f"{NOTO}{style}.ttf" for style in ("Regular", "Bold", "Italic")),
-    # Of up to 72 weights, widths and slants a few that differ most: the others lie between.
+    # A few of up to 72 weights, widths and slants: the ones that differ most.
     "fonts-noto-extra": tuple(
         f"{NOTO}{style}.ttf"
         for style in ("Thin", "Light", "Black", "ThinItalic", "BlackItalic", "Condensed", "ExtraCondensed")
@@ -80,7 +80,7 @@ PACKAGES = {
     "fonts-smc-chilanka": ("Chilanka-*.otf",),
     "fonts-smc-karumbi": ("Karumbi-*.ttf",),
     "fonts-tlwg-purisa-ttf": ("Purisa*.ttf",),
-    # Of 122 files those with kana of their own: the others slant or narrow the Latin letters alone.
+    # Of 122 files those with kana of their own: the others only slant or narrow the Latin letters.
     "fonts-yozvox-yozfont-antique": ("YOz?A[_P].ttf",),
     "fonts-yozvox-yozfont-cute": ("YOz?C_.ttf",),
     "fonts-yozvox-yozfont-edu": ("YOz?E[_X].ttf",),
@@ -89,7 +89,7 @@ PACKAGES = {
     "fonts-yusei-magic": ("YuseiMagic-*.ttf",),
 }
 
-# Scripts that enough of these fonts have. Of two letters that look alike, the one further up stays.
+# Scripts that enough of these fonts have. Of two similar letters, the one in the earlier script stays.
 SCRIPTS = {
     "Latin": range(0x41, 0x180),
     "Greek": range(0x370, 0x400),
@@ -108,7 +108,7 @@ SCRIPTS = {
     "Lao": range(0xE81, 0xEE0),
     "Myanmar": range(0x1000, 0x102B),
     "Georgian": range(0x10D0, 0x10FB),
-    "Ethiopic": range(0x1200, 0x1358, 8),  # each consonant once, with the first of its vowels
+    "Ethiopic": range(0x1200, 0x1358, 8),  # each consonant once, with its first vowel
     "Cherokee": range(0x13A0, 0x13F6),
     "Tifinagh": range(0x2D30, 0x2D68),
     "Hiragana": range(0x3041, 0x3097),
@@ -117,17 +117,17 @@ SCRIPTS = {
 
 
 class GlyphError(ValueError):
-    """There are no fonts to draw letters from; the message says what to install."""
+    """The fonts for the letters are missing; the message names the packages to install."""
 
 
 @dataclass(frozen=True)
 class Glyphs:
-    """Pictures of letters, one class a letter, sorted by class and within a class by the font's file name.
+    """Pictures of letters, one class per letter, sorted by class and within a class by the font's file name.
 
-    images: `uint8[N, 28, 28]`, ink bright (up to 255) on black (0), as `drawing.normalise` leaves it.
+    images: `uint8[N, 28, 28]`, ink bright (up to 255) on black (0), as `drawing.normalise` returns it.
     labels: `int64[N]`, an index into `characters`.
     characters: the letter of each class; none is a digit or a number in any script.
-    fonts: the file name of each font that some picture comes from, sorted.
+    fonts: the file names of the fonts of all pictures, sorted.
     """
 
     images: np.ndarray
@@ -136,8 +136,10 @@ class Glyphs:
     fonts: list[str]
 
     def split(self) -> tuple["Glyphs", "Glyphs"]:
-        """A part to train on and one to validate on: every twentieth picture. Both hold the classes in about the same
-        proportions, for the pictures are sorted by class."""
+        """Split into training and validation: every twentieth picture validates.
+
+        Both parts have the classes in about the same proportions, because the pictures are sorted by class.
+        """
         validates = np.arange(len(self.labels)) % 20 == 10
         train, val = (
             replace(self, images=self.images[part], labels=self.labels[part]) for part in (~validates, validates)
@@ -146,16 +148,16 @@ class Glyphs:
 
 
 def load(folders: Sequence[Path] = FOLDERS) -> Glyphs:
-    """Draw every letter of SCRIPTS in every font of PACKAGES that has it, and keep what differs.
+    """Draw every letter of SCRIPTS in every font of PACKAGES that has it, and keep the pictures that differ.
 
     Takes three to four minutes on one core. The same font files give the same pictures in the same order. With all of
     PACKAGES: 42,347 pictures of 895 letters in 840 fonts.
 
     Args:
-        folders: where font files lie, at any depth. Files that cannot be read are skipped, as are folders.
+        folders: with font files at any depth. Files that cannot be read are skipped.
 
     Raises:
-        GlyphError: if no letter is found in enough fonts.
+        GlyphError: if no letter exists in enough fonts.
     """
     letters = alphabet()
     images, letter, font, names = [], [], [], []
@@ -167,19 +169,19 @@ def load(folders: Sequence[Path] = FOLDERS) -> Glyphs:
         names.append(file.name)
     images = np.array(images, dtype=np.uint8).reshape(-1, SIDE, SIDE)
     letter, font = np.array(letter, dtype=np.int64), np.array(font, dtype=np.int64)
-    looks = _looks(images)
+    vectors = _compared(images)
 
-    chosen = {}  # a letter: the pictures of it that are kept
+    chosen = {}  # letter: its pictures that are kept
     for index in range(len(letters)):
         pictures = np.flatnonzero(letter == index)
-        different = pictures[_different(looks[pictures])]
+        different = pictures[_different(vectors[pictures])]
         if len(different) >= FEWEST:
             chosen[index] = different
-    kept = _without_twins(list(chosen), looks, letter, font)
+    kept = _without_twins(list(chosen), vectors, letter, font)
     if not kept:
         raise GlyphError(
-            f"There are too few fonts to draw letters from in {', '.join(map(str, folders))}: "
-            f"on Debian 12, run `apt-get install --no-install-recommends {' '.join(PACKAGES)}`."
+            f"There are too few fonts in {', '.join(map(str, folders))}. "
+            f"On Debian 12, run `apt-get install --no-install-recommends {' '.join(PACKAGES)}`."
         )
     rows = np.concatenate([chosen[index] for index in kept])
     return Glyphs(
@@ -191,8 +193,7 @@ def load(folders: Sequence[Path] = FOLDERS) -> Glyphs:
 
 
 def alphabet() -> list[str]:
-    """The letters of SCRIPTS, but for accented ones and other compounds (those that Unicode takes apart) and for
-    letters that stand for a number."""
+    """The letters of SCRIPTS, without compounds that Unicode decomposes (such as é) and without numbers."""
     characters = [chr(code) for codes in SCRIPTS.values() for code in codes]
     return [
         c
@@ -204,26 +205,26 @@ def alphabet() -> list[str]:
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:
-    """The font files of PACKAGES, sorted by name; of several of one name, the first."""
+    """The font files of PACKAGES, sorted by name; of several files with one name, the first."""
     patterns = {pattern for patterns in PACKAGES.values() for pattern in patterns}
-    found: dict[str, Path] = {}
+    fonts: dict[str, Path] = {}
     for file in sorted(file for folder in folders for file in Path(folder).rglob("*.[ot]tf")):
         if any(fnmatchcase(file.name, pattern) for pattern in patterns):
-            found.setdefault(file.name, file)
-    return [found[name] for name in sorted(found)]
+            fonts.setdefault(file.name, file)
+    return [fonts[name] for name in sorted(fonts)]
 
 
 def _draw(file: Path, letters: list[str]) -> Iterator[tuple[int, np.ndarray]]:
-    """The letters that a font has, each as its index and `uint8[28, 28]`."""
+    """The letters that a font has: index and picture `uint8[28, 28]` of each."""
     try:
-        # Bytes, for in place of a broken file Pillow opens another of that name among the system's fonts.
+        # From bytes: instead of a broken file, Pillow would open a system font of the same name.
         font = ImageFont.truetype(BytesIO(file.read_bytes()), HEIGHT, layout_engine=ImageFont.Layout.BASIC)
-        missing = _ink(font, "\U0010ffff")  # never a character: what a font draws for all those it does not have
+        missing = _ink(font, "\U0010ffff")  # never a character: a font draws all missing letters like this
         for index, letter in enumerate(letters):
             ink = _ink(font, letter)
             if not np.array_equal(ink, missing) and (picture := normalise(ink)) is not None:
                 yield index, picture
-    except OSError:  # broken here: the letters before it are good
+    except OSError:  # the file is broken from here on; the letters before are good
         return
 
 
@@ -232,33 +233,39 @@ def _ink(font: ImageFont.FreeTypeFont, text: str) -> np.ndarray:
     return np.asarray(Image.frombytes("L", mask.size, bytes(mask))) if all(mask.size) else np.zeros((0, 0), np.uint8)
 
 
-def _looks(images: np.ndarray) -> np.ndarray:
-    """What is compared of pictures `uint8[N, 28, 28]`: every second pixel of them slightly blurred (a stroke that lies
-    a pixel further is no difference), scaled to length UNIT. `float32[N, 196]`.
+def _compared(images: np.ndarray) -> np.ndarray:
+    """Vectors for the comparison of pictures: `uint8[N, 28, 28]` to `float32[N, 196]` of length UNIT.
 
-    The likeness of two (1: the same, 0: no ink in common) is their product divided by UNIT². The numbers are whole, so
-    a product is exact, and the same whatever library multiplies.
+    Pictures are slightly blurred, because a stroke one pixel away is no difference, and every second pixel is used.
+    The similarity of two (1: the same, 0: no common ink) is their product divided by UNIT². The numbers are whole, so
+    that products are exact and the same with every library.
     """
     blurred = [gaussian_filter(image.astype(np.float32), 1)[::2, ::2] for image in images]
-    looks = np.array(blurred, dtype=np.float32).reshape(-1, SIDE * SIDE // 4)
-    return np.rint(looks * (UNIT / np.linalg.norm(looks, axis=1, keepdims=True)))
+    vectors = np.array(blurred, dtype=np.float32).reshape(-1, SIDE * SIDE // 4)
+    return np.rint(vectors * (UNIT / np.linalg.norm(vectors, axis=1, keepdims=True)))
 
 
-def _different(looks: np.ndarray) -> np.ndarray:
-    """At most MOST rows that differ: again and again the one least like all those taken, until none is new. So the
-    thin, the narrow and the handwritten are in, and of a family's many weights only as many as there is room for."""
-    if not len(looks):
+def _different(vectors: np.ndarray) -> np.ndarray:
+    """Indices of at most MOST rows that differ.
+
+    The row least similar to all selected ones is added until no row is new. This includes thin, narrow and handwritten
+    fonts first, and of a family's many weights only as many as there is room for.
+    """
+    if not len(vectors):
         return np.zeros(0, dtype=np.int64)
-    taken, likeness = [0], looks @ looks[0]
-    while len(taken) < MOST and likeness.min() < SAME * UNIT**2:
-        taken.append(int(likeness.argmin()))
-        likeness = np.maximum(likeness, looks @ looks[taken[-1]])
-    return np.sort(taken)
+    selected, similarity = [0], vectors @ vectors[0]
+    while len(selected) < MOST and similarity.min() < SAME * UNIT**2:
+        selected.append(int(similarity.argmin()))
+        similarity = np.maximum(similarity, vectors @ vectors[selected[-1]])
+    return np.sort(selected)
 
 
-def _without_twins(indices: list[int], looks: np.ndarray, letter: np.ndarray, font: np.ndarray) -> list[int]:
-    """The letters that do not look like an earlier one, which is to say like it in half of the fonts that have both:
-    a few fonts draw a Greek Α unlike a Latin A. Letters that no font has both of are not compared."""
+def _without_twins(indices: list[int], vectors: np.ndarray, letter: np.ndarray, font: np.ndarray) -> list[int]:
+    """The letters that do not look like an earlier one.
+
+    Two letters look alike if they do so in half of the fonts that have both, because a few fonts draw a Greek Α unlike
+    a Latin A. Letters without a common font are not compared.
+    """
     place = np.full(len(letter) and letter.max() + 1, -1)
     place[indices] = np.arange(len(indices))
     both, alike = np.zeros((2, len(indices), len(indices)), dtype=np.int16)
@@ -266,7 +273,7 @@ def _without_twins(indices: list[int], looks: np.ndarray, letter: np.ndarray, fo
         rows = np.flatnonzero((font == number) & (place[letter] >= 0))
         pairs = np.ix_(place[letter[rows]], place[letter[rows]])
         both[pairs] += 1
-        alike[pairs] += looks[rows] @ looks[rows].T > TWIN * UNIT**2
+        alike[pairs] += vectors[rows] @ vectors[rows].T > TWIN * UNIT**2
     twins = (both > 0) & (2 * alike >= both)
     kept: list[int] = []
     for index in range(len(indices)):

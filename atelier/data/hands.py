@@ -1,8 +1,8 @@
-"""Digits by other hands than MNIST's, to measure with and never to train on.
+"""Digits in other handwriting than MNIST's, for measurements and never for training.
 
 `pen_strokes`: digits written stroke by stroke for this project, in 24 invented hands (thin, thick, tiny, in a corner,
-tilted, shaky, …), each with its own shapes; no real person's handwriting.
-`small_digits`: scikit-learn's `load_digits`, real hands at 8 x 8 pixels (E. Alpaydin and C. Kaynak 1998, "Optical
+tilted, shaky, …), each with its own shapes; none is a real person's handwriting.
+`small_digits`: scikit-learn's `load_digits`, real handwriting at 8 x 8 pixels (E. Alpaydin and C. Kaynak 1998, "Optical
 recognition of handwritten digits", UCI Machine Learning Repository, licence CC BY 4.0).
 """
 
@@ -20,10 +20,10 @@ STROKES = Path(__file__).parent / "strokes.json"
 
 @cache
 def pen_strokes() -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """`strokes.json` through `rasterise` and `normalise`, as the Draw page does it.
+    """The digits of `strokes.json`, drawn and normalised in the same way as on the Draw page.
 
     Returns:
-        images `uint8[N, 28, 28]`, labels `int64[N]`, and for each the name of its hand.
+        images `uint8[N, 28, 28]`, labels `int64[N]`, and the name of each digit's hand.
     """
     drawings = json.loads(STROKES.read_text())
     images = [normalise(rasterise(from_polylines(d["strokes"], d["width"]))) for d in drawings]
@@ -37,7 +37,7 @@ def small_digits() -> tuple[np.ndarray, np.ndarray]:
     Returns:
         images `uint8[1797, 28, 28]`, labels `int64[1797]`.
     """
-    from sklearn.datasets import load_digits  # takes a second, so only when asked for
+    from sklearn.datasets import load_digits  # its import takes a second
 
     small, labels = load_digits(return_X_y=True)
     grey = (small.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)

@@ -28,28 +28,28 @@ MD5 = {
 
 
 class DamagedDataError(RuntimeError):
-    """A data file is missing or does not hold what was published."""
+    """A data file is missing, or its content differs from the published one."""
 
 
 def load(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return one split as `(images, labels)`.
+    """Load one split as `(images, labels)`.
 
     Args:
-        split: `"train"` (55,000 digits), `"val"` (5,000) or `"test"` (10,000). Training and validation are the
-            two parts of MNIST's own training set: sorted by class, every twelfth digit validates, so both
-            parts hold the classes in the same proportions, today and on every machine.
+        split: `"train"` (55,000 digits), `"val"` (5,000) or `"test"` (10,000). Training and validation are fixed parts
+            of MNIST's own training set: sorted by class, every twelfth digit is for validation, so both parts have the
+            classes in the same proportions.
 
     Returns:
         images: `uint8[N, 28, 28]`, ink bright (up to 255) on black (0).
         labels: `int64[N]`, 0 to 9.
-        Both are read-only and shared between callers: copy before you change them.
+        Both are read-only and shared between callers; copy them before you change them.
 
     Raises:
         ValueError: for any other split.
         DamagedDataError: if a file is missing or its checksum is wrong; the message names the file.
     """
     if split not in SPLITS:
-        raise ValueError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
+        raise ValueError(f"There is no split {split!r}. Choose one of {', '.join(SPLITS)}.")
     if split == "test":
         return _read("t10k-images-idx3-ubyte"), _read("t10k-labels-idx1-ubyte")
     return _training_files()[split]
@@ -71,11 +71,11 @@ def _read(name: str) -> np.ndarray:
     try:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError:
-        raise DamagedDataError(f"{path} is missing: restore it from the repository.") from None
+        raise DamagedDataError(f"{path} is missing. Restore it from the repository.") from None
     except (OSError, EOFError, zlib_error):
         content = b""
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != MD5[name]:
-        raise DamagedDataError(f"{path} is damaged (its checksum is wrong): restore it from the repository.")
+        raise DamagedDataError(f"{path} is damaged (its checksum is wrong). Restore it from the repository.")
     dimensions = content[3]
     shape = np.frombuffer(content, ">i4", count=dimensions, offset=4)
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
@@ -88,5 +88,5 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 
 def fingerprint() -> str:
-    """A short name for exactly this data, written into every checkpoint."""
+    """A short hash of the data, written into every checkpoint."""
     return hashlib.sha256("".join(MD5.values()).encode()).hexdigest()[:16]

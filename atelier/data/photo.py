@@ -1,8 +1,8 @@
-"""From a picture file or a photo of a digit on paper to ink, bright on black.
+"""From an image file or a photo of a digit on paper to ink, bright on black.
 
-A photo's paper is seldom white: lamps and shadows make it bright here and dark there. But a pen stroke is narrow and a
-shadow is wide. So each place is compared with its surroundings once everything narrower than a thick stroke has been
-smoothed away (the "top-hat" of mathematical morphology; Serra 1982).
+Paper in a photo is rarely white: lamps and shadows make it brighter here and darker there. But a pen stroke is narrow
+and a shadow is wide. Each place is therefore compared with a copy of the picture in which everything narrower than a
+thick stroke is smoothed away (the "top-hat" of mathematical morphology; Serra 1982).
 """
 
 import io
@@ -15,42 +15,42 @@ from scipy import ndimage
 from atelier.data.drawing import normalise
 from atelier.data.mnist import SIDE
 
-MEGAPIXELS = 40  # more are refused, before they are unpacked
-WORKING_SIZE = 640  # pixels: the longer side is brought to this before ink is sought
-ENOUGH = (2 * WORKING_SIZE, 2 * WORKING_SIZE)  # pixels: larger pictures are made smaller before arithmetic
-WIDEST_STROKE = 160  # pixels, at that size
-CONTRAST = 16  # grey levels of 255 by which ink must stand out from its paper
+MEGAPIXELS = 40  # larger images are refused before they are decoded
+WORKING_SIZE = 640  # pixels: the longer side of the picture in which ink is searched
+ENOUGH = (2 * WORKING_SIZE, 2 * WORKING_SIZE)  # pixels: larger pictures are reduced before any arithmetic
+WIDEST_STROKE = 160  # pixels, at WORKING_SIZE
+CONTRAST = 16  # grey levels of 255 between ink and paper, at least
 
 
 class PhotoError(ValueError):
-    """A file in which no digit can be found; the message says why and what to do, in one sentence."""
+    """A file without a readable digit; the message gives the reason and what to do."""
 
 
 def read_digit(content: bytes) -> np.ndarray:
-    """Find the digit in a picture file.
+    """Find the digit in an image file.
 
     Args:
         content: the file's bytes, in any format that Pillow reads; dark ink on light paper or the other way round.
-            A picture of 28 x 28 pixels is taken for a digit that MNIST's makers have already prepared.
+            An image of 28 x 28 pixels counts as a digit in MNIST's own format.
 
     Returns:
         `uint8[28, 28]`, ink bright on black.
 
     Raises:
-        PhotoError: if it is no picture, too large, or shows no ink.
+        PhotoError: if it is no image, too large, or shows no ink.
     """
     gray = _open(content)
     if gray.shape == (SIDE, SIDE):
         border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
         digit = 255 - gray if np.median(border) > 127 else gray
         if np.ptp(digit) < CONTRAST:
-            raise PhotoError("This picture is blank. Choose one that shows a digit.")
+            raise PhotoError("This image is blank. Choose one that shows a digit.")
         return digit
     return normalise(find_ink(gray))
 
 
 def read_scene(content: bytes) -> np.ndarray:
-    """Find what is written in a picture file, several digits perhaps.
+    """Find the ink in an image file, such as a number of several digits.
 
     Args:
         content: as `read_digit` takes it.
@@ -59,7 +59,7 @@ def read_scene(content: bytes) -> np.ndarray:
         `uint8[H, W]`, ink bright on black, cut to the ink and a margin around it.
 
     Raises:
-        PhotoError: if it is no picture, too large, or shows no ink.
+        PhotoError: if it is no image, too large, or shows no ink.
     """
     ink = find_ink(_open(content))
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
@@ -68,15 +68,15 @@ def read_scene(content: bytes) -> np.ndarray:
 
 
 def _open(content: bytes) -> np.ndarray:
-    """The picture as `uint8[H, W]`, upright, transparent parts laid on a contrasting ground."""
-    too_large = f"This picture has more than {MEGAPIXELS} megapixels. Make it smaller, or cut out the digit."
+    """Decode an image to `uint8[H, W]`, upright, with a contrasting ground behind transparent parts."""
+    too_large = f"This image has more than {MEGAPIXELS} megapixels. Make it smaller, or cut out the digit."
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked here, and lower
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
             picture = Image.open(io.BytesIO(content))
         if picture.width * picture.height > MEGAPIXELS * 1_000_000:
             raise PhotoError(too_large)
-        picture.draft("L", (WORKING_SIZE, WORKING_SIZE))  # lets the JPEG decoder skip what is not needed
+        picture.draft("L", (WORKING_SIZE, WORKING_SIZE))  # the JPEG decoder skips details that are not needed
         picture = ImageOps.exif_transpose(picture)
         if picture.has_transparency_data:
             picture = picture.convert("LA")
@@ -85,7 +85,7 @@ def _open(content: bytes) -> np.ndarray:
             ground = 255.0 if (ink * opacity).sum() < 127 * opacity.sum() else 0.0
             gray = ink * opacity / 255 + ground * (1 - opacity / 255)
             return gray.round().astype(np.uint8)
-        if picture.mode.startswith(("I", "F")):  # 16 bits and more: stretch to 8
+        if picture.mode.startswith(("I", "F")):  # 16 bits or more: stretch to 8
             picture = picture.convert("F")
             picture.thumbnail(ENOUGH)
             deep = np.asarray(picture)
@@ -94,18 +94,18 @@ def _open(content: bytes) -> np.ndarray:
     except Image.DecompressionBombError:
         raise PhotoError(too_large) from None
     except UnidentifiedImageError:
-        raise PhotoError("This file is not a picture that can be read. Choose a PNG, JPEG or WebP file.") from None
+        raise PhotoError("This file is not an image. Choose a PNG, JPEG or WebP file.") from None
     except (OSError, SyntaxError, ValueError, MemoryError) as error:
         if isinstance(error, PhotoError):
             raise
-        raise PhotoError("This picture is damaged or cut off. Save or take it again.") from None
+        raise PhotoError("This image is damaged or incomplete. Save it or take the photo again.") from None
 
 
 def find_ink(gray: np.ndarray) -> np.ndarray:
     """Separate ink from paper under uneven light.
 
     Args:
-        gray: `uint8[H, W]`, a digit darker or brighter than what lies around it.
+        gray: `uint8[H, W]`, a digit darker or brighter than its surroundings.
 
     Returns:
         `uint8[H', W']`, ink bright on black, the longer side WORKING_SIZE pixels.
@@ -118,17 +118,20 @@ def find_ink(gray: np.ndarray) -> np.ndarray:
     smooth = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
     light = ndimage.gaussian_filter(np.asarray(Image.fromarray(gray).resize(size, smooth), dtype=float), 1.5)
 
-    found = max((_narrow_and_bright(light), _narrow_and_bright(255 - light)), key=lambda candidate: candidate[0])
-    if found[0] == 0:
-        raise PhotoError("No pen stroke stands out in this picture. Use a dark pen on light paper, and come closer.")
-    return found[1]
+    evidence, ink = max((_narrow_and_bright(light), _narrow_and_bright(255 - light)), key=lambda pair: pair[0])
+    if evidence == 0:
+        raise PhotoError("No pen stroke is visible in this image. Use a dark pen on light paper and move closer.")
+    return ink
 
 
 def _narrow_and_bright(light: np.ndarray) -> tuple[float, np.ndarray]:
-    """Strokes brighter than their surroundings: how much they look like ink (0: not at all), and `uint8[H, W]`.
+    """Find strokes brighter than their surroundings.
 
-    Inside a dark 0 lies a bright patch, and between a digit and a shadow another. But what surrounds a patch, a little
-    further out, is paper as bright as itself, while ink is surrounded by paper alone; and ink reaches further.
+    Bright patches also lie inside a dark 0, or between a digit and a shadow. But a little further out, a patch is
+    surrounded by paper of its own brightness, and ink is not; ink also reaches further.
+
+    Returns:
+        how much the strokes look like ink (0: not at all), and the strokes `uint8[H, W]`.
     """
     difference = light - ndimage.grey_opening(light, (WIDEST_STROKE, WIDEST_STROKE))
     threshold = _otsu(difference)
@@ -145,7 +148,7 @@ def _narrow_and_bright(light: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _otsu(values: np.ndarray) -> float:
-    """The threshold that parts values best into two groups (Otsu 1979, IEEE Trans. Systems, Man, Cybernetics 9(1))."""
+    """The best threshold between two groups of values (Otsu 1979, IEEE Trans. Systems, Man, Cybernetics 9(1))."""
     if np.ptp(values) == 0:
         return float(values.max())
     counts, edges = np.histogram(values, bins=128)
@@ -158,7 +161,7 @@ def _otsu(values: np.ndarray) -> float:
 
 
 def _marks(ink: np.ndarray) -> np.ndarray:
-    """Keep the connected pieces that can be strokes of one digit; drop specks and what runs in from the edge."""
+    """Keep the connected pieces that can be strokes of one digit; drop specks and pieces that touch the edge."""
     labels, count = ndimage.label(ink, structure=np.ones((3, 3)))
     if count == 0:
         return ink

@@ -1,7 +1,7 @@
-"""Scenes: pictures with several digits, and where each digit is. Made from single digits, at random.
+"""Scenes: pictures with several digits and a box around each, made from single digits at random.
 
-A detector has to find digits of any size, side by side, touching and overlapping. Nobody has drawn boxes around MNIST's
-digits, but whoever places the digits knows where they are.
+A detector must find digits of any size, side by side, touching or overlapping. MNIST has no boxes, but here each digit
+is placed by the code, so its box is known.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from atelier.data import mnist
 from atelier.data.drawing import normalise
 from atelier.recipe import MOST_DIGITS
 
-SHORT_SIDE = 112  # pixels: every scene is this high or this wide,
-LONG_SIDE = 4 * SHORT_SIDE  # and at most this long
+SHORT_SIDE = 112  # pixels, the shorter side of every scene
+LONG_SIDE = 4 * SHORT_SIDE  # pixels, the most for the longer side
 ASPECTS = (1.0, 1.5, 2.0, 3.0, 4.0)  # width to height
-SHARES = (0.4, 0.2, 0.2, 0.1, 0.1)  # of scenes with each aspect in training: wide ones take longer
-SMALLEST = 20  # pixels, the height of a digit
-INK = 64  # of 255: brighter pixels belong to a digit
-MOST_COVERED = 0.3  # share of a digit's box that another's may cover
-SPECK = 0.15  # a piece of ink smaller than this share of the largest is none
+SHARES = (0.4, 0.2, 0.2, 0.1, 0.1)  # of scenes with each aspect in training: wide scenes take longer
+SMALLEST = 20  # pixels, the least height of a digit
+INK = 64  # of 255: pixels at least this bright belong to a digit
+MOST_COVERED = 0.3  # share of a digit's box that another box may cover
+SPECK = 0.15  # pieces of ink smaller than this share of the largest are ignored
 EMPTY = 0.05  # share of scenes without a digit
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in whole pixels
@@ -31,7 +31,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in whole pixels
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what is in it; digits from left to right."""
+    """A picture with its boxes and labels, from left to right."""
 
     picture: np.ndarray  # uint8[H, W], ink bright on black
     boxes: np.ndarray  # float32[K, 4], left, top, right, bottom of each digit's ink in pixels
@@ -44,7 +44,7 @@ class Scene:
 
 
 def compose(images: np.ndarray, labels: np.ndarray, aspect: float, rng: np.random.Generator) -> Scene:
-    """Place digits in a scene, half of the time in a row as people write numbers, else anywhere.
+    """Place digits in a scene: half of the time in a row, as in a written number, else anywhere.
 
     Args:
         images: `uint8[K, 28, 28]`, K from 0 to MOST_DIGITS.
@@ -53,33 +53,33 @@ def compose(images: np.ndarray, labels: np.ndarray, aspect: float, rng: np.rando
         rng: decides sizes and places.
 
     Returns:
-        A scene. A digit for which no place was found is left out.
+        A scene, without the digits for which there was no place.
     """
     height, width = round(SHORT_SIDE / min(aspect, 1)), round(SHORT_SIDE * max(aspect, 1))
     picture = np.zeros((height, width), np.uint8)
     inked = [crop(image) for image in images]
     in_row = rng.random() < 0.5
     places = row(inked, height, width, rng) if in_row else anywhere(inked, height, width, rng)
-    found = [(box, ink, label) for box, ink, label in zip(places, inked, labels, strict=True) if box is not None]
-    sharpness = rng.uniform(1, 3)  # enlarged pixels have soft edges, a drawing's are hard
-    for (left, top, right, bottom), ink, _ in found:
+    placed = [(box, ink, label) for box, ink, label in zip(places, inked, labels, strict=True) if box is not None]
+    sharpness = rng.uniform(1, 3)  # enlarged pixels have soft edges; drawings have hard ones
+    for (left, top, right, bottom), ink, _ in placed:
         enlarged = Image.fromarray(ink).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
         sharp = np.clip((np.asarray(enlarged, np.float32) - 127.5) * sharpness + 127.5, 0, 255).astype(np.uint8)
         area = picture[top:bottom, left:right]
         np.maximum(area, sharp, out=area)
-    found.sort(key=lambda digit: digit[0][0])
-    boxes = np.array([box for box, _, _ in found], np.float32).reshape(-1, 4)
-    return Scene(picture, boxes, np.array([label for _, _, label in found], np.int64))
+    placed.sort(key=lambda digit: digit[0][0])
+    boxes = np.array([box for box, _, _ in placed], np.float32).reshape(-1, 4)
+    return Scene(picture, boxes, np.array([label for _, _, label in placed], np.int64))
 
 
 def crop(image: np.ndarray) -> np.ndarray:
-    """The part of a picture that holds ink; the whole picture if none does."""
+    """The part of a picture with ink; the whole picture if there is no ink."""
     rows, columns = np.flatnonzero((image >= INK).any(1)), np.flatnonzero((image >= INK).any(0))
     return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else image
 
 
 def row(inked: list[np.ndarray], height: int, width: int, rng: np.random.Generator) -> list[Box | None]:
-    """Side by side, of about one size, on about one line; neighbours apart, touching or overlapping a little."""
+    """Boxes side by side, of similar size, on one line; neighbours apart, touching or slightly overlapping."""
     if not inked:
         return []
     size = rng.uniform(0.35, 0.9) * height
@@ -100,7 +100,7 @@ def row(inked: list[np.ndarray], height: int, width: int, rng: np.random.Generat
 
 
 def anywhere(inked: list[np.ndarray], height: int, width: int, rng: np.random.Generator) -> list[Box | None]:
-    """Each of its own size, at its own place."""
+    """Boxes of random sizes at random places."""
     places: list[Box | None] = []
     typical = (height * width / max(len(inked), 1)) ** 0.5
     for ink in inked:
@@ -121,7 +121,7 @@ def anywhere(inked: list[np.ndarray], height: int, width: int, rng: np.random.Ge
 def _whole_pixels(
     left: float, top: float, w: float, h: float, height: int, width: int, others: list[Box | None]
 ) -> Box | None:
-    """The box in whole pixels; None if it is too small, sticks out or lies too much over another."""
+    """The box in whole pixels; None if it is too small, leaves the scene or covers too much of another."""
     left, top = round(left), round(top)
     right, bottom = left + max(round(w), 3), top + round(h)
     if h < SMALLEST or left < 0 or top < 0 or right > width or bottom > height:
@@ -131,32 +131,32 @@ def _whole_pixels(
 
 
 def _covered(a: Box, b: Box) -> float:
-    """What two boxes share, as a share of the smaller one."""
+    """The intersection of two boxes as a share of the smaller one."""
     shared = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
     return shared / min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
 
 
 def pieces(picture: np.ndarray) -> list[tuple[Box, np.ndarray]]:
-    """The connected pieces of ink, from left to right: what whoever has no detector takes for the digits.
+    """The connected pieces of ink, from left to right: the digits, as long as none touch.
 
     Args:
         picture: `uint8[H, W]`, ink bright on black.
 
     Returns:
-        for each piece its box and the piece alone as a digit, `uint8[28, 28]`. Specks are left out.
+        for each piece its box, and the piece alone as a digit `uint8[28, 28]`. Specks are ignored.
     """
     numbered, _ = ndimage.label(picture >= INK, structure=np.ones((3, 3)))
-    found = []
+    boxed = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
         ink = np.where(numbered[rows, columns] == number, picture[rows, columns], 0)
-        found.append(((columns.start, rows.start, columns.stop, rows.stop), ink))
-    largest = max((max(ink.shape) for _, ink in found), default=0)
-    found = [(box, ink) for box, ink in found if max(ink.shape) >= SPECK * largest]
-    return [(box, normalise(np.pad(ink, 1))) for box, ink in sorted(found, key=lambda piece: piece[0][0])]
+        boxed.append(((columns.start, rows.start, columns.stop, rows.stop), ink))
+    largest = max((max(ink.shape) for _, ink in boxed), default=0)
+    boxed = [(box, ink) for box, ink in boxed if max(ink.shape) >= SPECK * largest]
+    return [(box, normalise(np.pad(ink, 1))) for box, ink in sorted(boxed, key=lambda piece: piece[0][0])]
 
 
 def share_out(count: int, rng: np.random.Generator, most: int = MOST_DIGITS) -> Iterator[slice]:
-    """Cut a row of `count` digits into scenes of 1 to `most`; now and then an empty scene in between."""
+    """Split `count` digits into scenes of 1 to `most`, with an empty scene in between now and then."""
     start = 0
     while start < count:
         if rng.random() < EMPTY:
@@ -170,7 +170,7 @@ def random_scene(split: str, rng: np.random.Generator, digits: int | None = None
     """A scene of digits drawn from a split (see `mnist.load`); `digits` of them, or 1 to MOST_DIGITS.
 
     Raises:
-        ValueError: for more than MOST_DIGITS, which might find no place.
+        ValueError: for more than MOST_DIGITS, because there might be no place for them.
     """
     if digits is not None and not 0 <= digits <= MOST_DIGITS:
         raise ValueError(f"A scene holds 0 to {MOST_DIGITS} digits, not {digits}.")
@@ -178,13 +178,13 @@ def random_scene(split: str, rng: np.random.Generator, digits: int | None = None
     chosen = rng.integers(len(images), size=rng.integers(1, MOST_DIGITS + 1) if digits is None else digits)
     while True:
         scene = compose(images[chosen], labels[chosen], rng.choice(ASPECTS), rng)
-        if len(scene.labels) == len(chosen):  # all have found a place
+        if len(scene.labels) == len(chosen):  # there was a place for each
             return scene
 
 
 @cache
 def measuring_scenes(count: int = 1000) -> list[Scene]:
-    """The scenes that detectors are measured with: made of test digits, the same today and on every machine."""
+    """The fixed scenes of test digits with which detectors are measured."""
     rng = np.random.default_rng(2015)
     images, labels = mnist.load("test")
     scenes = []

@@ -145,7 +145,7 @@ def test_a_picture_file_is_read_and_a_wrong_file_loses_nothing(page, tmp_path):
     wait_until(page, lambda: answer(page) == str(labels[0]))
     expect(page.get_by_text("True digit")).to_be_visible()  # a control that was not there; what was open stays open
     expect(page.get_by_test_id("stFileUploader")).to_be_visible()
-    for wrong, sentence in ((text, "not a picture"), (huge, "40 megapixels")):
+    for wrong, sentence in ((text, "not an image"), (huge, "40 megapixels")):
         chooser.set_input_files(wrong)
         expect(page.get_by_text(sentence)).to_be_visible()
         assert answer(page) == str(labels[0])

@@ -1,3 +1,5 @@
+"""The shipped data against published numbers."""
+
 import gzip
 import time
 
@@ -6,13 +8,13 @@ import pytest
 
 from atelier.data import mnist
 
-# Published with the database and repeated in countless tutorials: digits per class, and the first test labels.
+# Published with the database: digits per class, and the first test labels.
 TRAINING_CLASSES = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 TEST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 FIRST_TEST_LABELS = [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
 
 
-def test_holds_the_published_digits():
+def test_digits_are_the_published_ones():
     train, validation, test = (mnist.load(split) for split in mnist.SPLITS)
     assert [len(images) for images, _ in (train, validation, test)] == [55_000, 5_000, 10_000]
     assert (np.bincount(train[1]) + np.bincount(validation[1])).tolist() == TRAINING_CLASSES
@@ -28,7 +30,7 @@ def test_pixels_have_the_published_mean_and_deviation():
     assert pixels.std() == pytest.approx(0.3081, abs=5e-5)
 
 
-def test_validation_holds_the_classes_in_the_same_proportions():
+def test_validation_has_the_classes_in_the_same_proportions():
     shares = np.bincount(mnist.load("val")[1]) / np.array(TRAINING_CLASSES)
     assert np.abs(shares - 1 / 12).max() < 0.0005
 
@@ -48,7 +50,7 @@ def test_loads_in_under_a_second():
     assert time.perf_counter() - started < 1
 
 
-def test_digits_cannot_be_changed_by_accident():
+def test_digits_are_read_only():
     with pytest.raises(ValueError, match="read-only"):
         mnist.load("test")[0][0, 0, 0] = 1
 
@@ -59,7 +61,7 @@ def test_unknown_split_is_refused():
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "swapped", "one bit"])
-def test_a_damaged_file_is_named(damage, tmp_path, monkeypatch):
+def test_damaged_file_is_named(damage, tmp_path, monkeypatch):
     name = "t10k-labels-idx1-ubyte"
     content = (mnist.FOLDER / f"{name}.gz").read_bytes()
     changed = bytearray(gzip.decompress(content))
