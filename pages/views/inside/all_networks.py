@@ -1,29 +1,39 @@
-"""Look inside, all five: what would change each network's mind, which digits it finds alike, and what it is made of."""
+"""Look inside, all networks: perturbations, adversarial examples, nearest neighbours, architecture."""
 
 import numpy as np
 import streamlit as st
 
 from atelier.figures import plotting
-from pages.ui import background, networks
-from pages.views.inside import architecture_view, changes_view, neighbours_view
+from pages.ui import background, link, networks
+from pages.views.inside import adversarial, architecture, neighbours, perturbations
 
-PARTS = {  # one at a time: each answers a click sooner than all together
-    "What changes their minds": changes_view.show,
-    "What fools them": changes_view.against,
-    "What they find alike": neighbours_view.show,
-    "What they are made of": architecture_view.show,
+LABELS = {
+    "perturbations": "Perturbations",
+    "adversarial": "Adversarial examples",
+    "neighbours": "Nearest neighbours",
+    "architecture": "Architecture",
+}
+PARTS = {  # one at a time, so that each appears sooner after a click
+    "perturbations": perturbations.show,
+    "adversarial": adversarial.show,
+    "neighbours": neighbours.show,
+    "architecture": architecture.show,
 }
 
 
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`."""
     if not networks.loaded():
-        st.info("This view begins as soon as one network is loaded.", icon=":material/hourglass_empty:")
+        st.info("This view appears when the first network is loaded.", icon=":material/hourglass_empty:")
         return
-    first, *_ = PARTS
     part = st.segmented_control(
-        "Ask all five", list(PARTS), default=first, required=True, key="ask", wrap=True, bind="query-params"
+        "Compare all networks",
+        list(PARTS),
+        required=True,
+        format_func=LABELS.get,
+        wrap=True,
+        **link.bind("ask", PARTS, "perturbations"),
     )
     PARTS[part](digit)
-    if PARTS[part] is not architecture_view.show:  # which measures time
-        background.look_ahead([plotting.warm_up, *changes_view.ahead(digit), *neighbours_view.ahead(digit)])
+    if part != "architecture":  # it measures time, so nothing may be computed beside it
+        background.compute_ahead([plotting.warm_up, *adversarial.ahead(digit), *neighbours.ahead(digit)])

@@ -7,14 +7,14 @@ import numpy as np
 import streamlit as st
 
 from atelier.data import drawing, mnist, scenes
-from atelier.figures import boxes
+from atelier.figures import boxes, strip
 from pages.ui import background, networks, parts, scene
 from pages.ui.live import live_picture
 from pages.views.inside.detector_steps import SCORE, STEPS, Looked, decided, numbers, place
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
-    from atelier.explain.proposals import Slide, Trace
+    from atelier.explain.proposals import SlidingWindow, Trace
 
 SOURCES = {"test": "Test scene", "drawn": "My number", "digit": "This digit"}
 FIRST_SCENE = 8  # the seed of the test scene that everybody sees first: digits of many sizes, some touch
@@ -25,7 +25,7 @@ state = st.session_state
 @st.fragment
 def show(digit: np.ndarray) -> None:
     """The view, for a digit `uint8[28, 28]`; scenes of several digits are the detector's own."""
-    background.look_ahead(())  # nothing else, where time is measured
+    background.compute_ahead(())  # nothing else, where time is measured
     st.header("How does a detector find digits?")
     picture, known = choose_scene(digit)
     if picture is None:
@@ -67,11 +67,10 @@ def choose_scene(digit: np.ndarray) -> tuple[np.ndarray | None, scenes.Scene | N
         from atelier.explain.proposals import as_scene
 
         return as_scene(digit), None
-    scene.canvas.keep(arriving=state.get("scene_canvas_id") not in state)
-    st.space("xsmall")  # room for the canvas's own toolbar
+    scene.canvas.restore(arriving=state.get("scene_canvas_id") not in state)
     scene.canvas.show()
     with st.container(horizontal=True, gap="small"):
-        scene.canvas.buttons("Take back", "Start over")
+        scene.canvas.buttons()
     if state.get("scene") is None:
         st.info("Write a number: the detector looks at it when the pen lifts.")
     return state.get("scene"), None
@@ -89,7 +88,7 @@ def another_scene() -> None:
 @st.fragment  # so that a step does not compute again what is below
 def steps(looked: Looked) -> None:
     """All steps in a strip, and one of them large."""
-    names, strip = list(STEPS), st.container()
+    names, above = list(STEPS), st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         step = st.select_slider("Step", names, key="inside_step", bind="query-params")
         number, last = names.index(step), len(names) - 1
@@ -97,9 +96,9 @@ def steps(looked: Looked) -> None:
             st.button("Back", icon=":material/arrow_back:", disabled=number == 0, on_click=go, args=(number - 1,))
             st.button("Next", icon=":material/arrow_forward:", disabled=number == last, on_click=go, args=(number + 1,))
     question, reading, see = STEPS[step]
-    parts.question(f"{number + 1}. {question}", reading)
+    parts.heading(f"{number + 1}. {question}", reading)
     see(looked)
-    with strip:  # stands above, but takes longer
+    with above:  # stands above, but takes longer
         drawn = strip.strip(looked.walk, decided(looked.walk), *place(looked.walk), names, number)
         live_picture(drawn, "inside_strip", "All eight steps, small", lambda point: go(point["customdata"]), 250, 160)
 
@@ -114,7 +113,7 @@ def go(step: int) -> None:
 @st.fragment
 def without_boxes(picture: np.ndarray, detector: "Classifier | None") -> None:
     """The whole picture as one digit, and a window that slides."""
-    parts.question(
+    parts.heading(
         "What would the CNN make of the same scene?",
         "It can only name one digit, so a window slides over the scene: at each place stands its answer, the bluer the "
         "surer. It names a digit even where there is none, and never says where one begins or ends.",
@@ -129,7 +128,7 @@ def without_boxes(picture: np.ndarray, detector: "Classifier | None") -> None:
         stride = st.select_slider("Pixels from place to place", [16, 12, 8], 8, key="inside_stride", **kept)
     slide, shown, sliding_time = slid(reader, networks.identity("cnn"), picture, window, stride)
     whole, whole_time = read_whole(reader, networks.identity("cnn"), picture)
-    drawn = boxes.sliding(shown, slide)
+    drawn = boxes.sliding_window(shown, slide)
     live_picture(drawn, "inside_sliding", "The CNN's answer at each place of the scene", lowest=200)
     with st.grid("auto", min_column_width=220, key="inside_costs"):
         if detector is not None:
@@ -159,32 +158,32 @@ def walked(_detector: "Classifier", identity: str, picture: np.ndarray) -> "Trac
 @st.cache_data(max_entries=100, show_spinner=False)
 def detected(_detector: "Classifier", identity: str, picture: np.ndarray) -> tuple[str, float]:
     """What the detector reads, and in how many milliseconds."""
-    from atelier.explain.proposals import timed
+    from atelier.explain.proposals import median_time
 
-    found, time = timed(lambda: _detector.detect(picture))
+    found, time = median_time(lambda: _detector.detect(picture))
     return found.above(SCORE).reading, time
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
 def read_whole(_reader: "Classifier", identity: str, picture: np.ndarray) -> tuple[np.ndarray, float]:
     """The probabilities `float32[10]` of a whole scene taken for one digit, and how many milliseconds that takes."""
-    from atelier.explain.proposals import timed
+    from atelier.explain.proposals import median_time
 
     def read() -> np.ndarray:
         digit = drawing.normalise(picture)
         return _reader.predict_proba(np.zeros((1, 28, 28), np.uint8) if digit is None else digit[None])[0]
 
-    return timed(read)
+    return median_time(read)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
 def slid(
     _reader: "Classifier", identity: str, picture: np.ndarray, window: int, stride: int
-) -> tuple["Slide", np.ndarray, float]:
+) -> tuple["SlidingWindow", np.ndarray, float]:
     """What the CNN says at each place, the scene `uint8[H, W]` as scaled for it, and how many milliseconds it takes."""
     from atelier.classifier import scaled
     from atelier.explain import proposals
 
     shown = scaled(picture)
-    slide, time = proposals.timed(lambda: proposals.slide(_reader, shown, window, stride))
+    slide, time = proposals.median_time(lambda: proposals.slide_window(_reader, shown, window, stride))
     return slide, shown, time

@@ -190,18 +190,18 @@ def see_final(looked: Looked) -> None:
         true = draw_true_boxes(looked.picture)
     elif truth == "told":
         true, labels = looked.known.boxes, looked.known.labels
-    drawn = figures.final(looked.picture, decision, np.zeros((0, 4)) if true is None else true)
+    drawn = figures.detections(looked.picture, decision, np.zeros((0, 4)) if true is None else true)
     live_picture(
-        drawn, "inside_final", f"The scene with the boxes found: {decision.found.reading or 'none'}", lowest=200
+        drawn, "inside_final", f"The scene with the boxes found: {decision.detections.reading or 'none'}", lowest=200
     )
     st.markdown(
-        f"**{len(decision.likely.labels)}** boxes are sure enough; **{len(decision.kept)}** stay. "
-        f"The detector reads **{decision.found.reading or 'nothing'}**."
+        f"**{len(decision.candidates.labels)}** boxes are sure enough; **{len(decision.kept)}** stay. "
+        f"The detector reads **{decision.detections.reading or 'nothing'}**."
         + (" Dashed, in blue: where the digits really are." if true is not None and len(true) else "")
     )
     if true is not None and len(true):
         how_good(true, labels, decision)
-    found, dropped = decision.found, np.delete(decision.likely.boxes, decision.kept, axis=0)
+    found, dropped = decision.detections, np.delete(decision.candidates.boxes, decision.kept, axis=0)
     arrays = {"boxes": found.boxes, "labels": found.labels, "scores": found.scores, "dropped": dropped}
     numbers("boxes", **arrays, probabilities=found.probabilities, true=np.zeros((0, 4)) if true is None else true)
 
@@ -246,14 +246,14 @@ def how_good(true: np.ndarray, labels: np.ndarray | None, decision: "Decision") 
     box has to have the right one."""
     from atelier.explain import proposals
 
-    found = decision.found
+    found = decision.detections
     kept = {"width": 260, "persist_state": "session"}
     help_text = "A box is right if it shares at least this much with a true one (intersection over union)"
     help_text += "." if labels is None else " and names its digit."
     demand = st.slider("IoU that counts as found", 0.05, 0.95, 0.5, 0.05, key="inside_demand", help=help_text, **kept)
     alike = None if labels is None else labels[:, None] == found.labels
-    reading = proposals.read_true_boxes(true, found.boxes, demand, alike)
-    right = int((reading.found_by >= 0).sum())
+    reading = proposals.match_boxes(true, found.boxes, demand, alike)
+    right = int((reading.matched_by >= 0).sum())
     with st.container(horizontal=True, key="inside_how_good"):
         told = {"Precision": (reading.precision, len(found.labels)), "Recall": (reading.recall, len(true))}
         for title, (share, of) in told.items():
@@ -268,7 +268,7 @@ def how_good(true: np.ndarray, labels: np.ndarray | None, decision: "Decision") 
     table = pd.DataFrame(
         {
             "true box": [f"{left:.0f}, {top:.0f} – {right:.0f}, {bottom:.0f}" for left, top, right, bottom in true],
-            "found as": [str(found.labels[number]) if number >= 0 else "missed" for number in reading.found_by],
+            "found as": [str(found.labels[number]) if number >= 0 else "missed" for number in reading.matched_by],
             "best IoU": best,
         }
     )

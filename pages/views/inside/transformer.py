@@ -44,7 +44,7 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
     """What the digit becomes on its way, from left to right."""
     from atelier.explain import attention
 
-    parts.question(
+    parts.heading(
         "How does a picture become an answer?",
         "Six stations, read like a line of text: each takes what the one before has made.",
     )
@@ -59,7 +59,7 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
         )
         station(2, embedded, "The numbers that each patch becomes")
         station(3, position_similarity(similarity), "How alike the added numbers of any two places are")
-        station(4, patches.collected(digit, collected), "Where the class token looks in each block")
+        station(4, patches.class_token_attention(digit, collected), "Where the class token looks in each block")
         filled = patches.vectors(
             class_token, "Block", 0, "What fills the class token?", "Its numbers after each block; 0: before the first"
         )
@@ -86,7 +86,7 @@ def attention_maps(classifier: "Classifier", digit: np.ndarray) -> None:
 
     weights = classifier.attention(digit)
     layers, heads, tokens = weights.shape[:3]
-    parts.question(
+    parts.heading(
         "Where does it look?",
         "In each layer, each head lets a token look at all others: colour shows where, and a token's looks make 100%.",
     )
@@ -96,21 +96,21 @@ def attention_maps(classifier: "Classifier", digit: np.ndarray) -> None:
     with st.grid(3, min_column_width=140):
         layer = st.selectbox("Layer", range(1, layers + 1), key="inside_layer")
         head = st.selectbox("Head", range(1, heads + 1), key="inside_head")
-        token = st.selectbox("Looks from", range(tokens), key="inside_token", format_func=patches.named)
+        token = st.selectbox("Looks from", range(tokens), key="inside_token", format_func=patches.token_name)
     maps, row = attention.patch_map(weights[:, :, token]), weights[layer - 1, head - 1, token]
     with st.grid(2, min_column_width=PANELS):
         live_figure(
-            patches.heads(digit, maps, token, (layer, head)),
+            patches.head_attention(digit, maps, token, (layer, head)),
             "inside_heads",
             190 + layers * min(90, max(36, 560 // layers)),
-            f"Where {patches.named(token)} looks in each layer and head",
+            f"Where {patches.token_name(token)} looks in each layer and head",
             _head_clicked,
         )
         live_figure(
-            patches.looks(digit, row, token, layer, head),
+            patches.token_attention(digit, row, token, layer, head),
             "inside_looks",
             LARGE,
-            f"Where {patches.named(token)} looks in layer {layer}, head {head}",
+            f"Where {patches.token_name(token)} looks in layer {layer}, head {head}",
             _token_clicked,
         )
     parts.download("Attention of all layers and heads (NPZ)", lambda: parts.npz(attention=weights), "vit_attention.npz")
@@ -136,7 +136,7 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
     """Attention followed through all layers, with and without gradients."""
     from atelier.explain import attention
 
-    parts.question(
+    parts.heading(
         "Which patches does the answer come from?",
         "Attention is followed through all layers, detours too: the rollout counts all that arrives, the gradient "
         "rollout only what speaks for one digit.",
@@ -180,12 +180,12 @@ def lens(classifier: "Classifier", digit: np.ndarray) -> None:
     """How the class probabilities form."""
     from atelier.explain import attention
 
-    parts.question(
+    parts.heading(
         "When does it know?",
         "After each block the head reads the class token, as if the network ended there: each line is one digit.",
     )
     shares = attention.logit_lens(classifier, digit)
-    live_figure(patches.lens(shares), "inside_lens", LINES, "Probability of each digit after each block")
+    live_figure(patches.logit_lens(shares), "inside_lens", LINES, "Probability of each digit after each block")
     table = pd.DataFrame(shares).rename_axis("blocks")
     parts.download("Probabilities by block (CSV)", lambda: table.to_csv(), "vit_logit_lens.csv")
 
@@ -195,7 +195,7 @@ def distances(classifier: "Classifier") -> None:
     """How far each head looks, over many digits."""
     from atelier.explain import attention
 
-    parts.question(
+    parts.heading(
         "Does it look near or far?",
         f"How far patches look, on average over {MEASURED} test digits: low dots are heads that look nearby, as a "
         "convolution does.",
@@ -216,7 +216,7 @@ def distances(classifier: "Classifier") -> None:
     pixels = np.mean(measured, axis=0)
     tokens = (28 // classifier.network.config.patch_size) ** 2 + 1
     everywhere = float(attention.attention_distance(np.full((tokens, tokens), 1 / tokens)))
-    live_figure(patches.distances(pixels, everywhere), "inside_distances", LINES, "How far each head looks")
+    live_figure(patches.attention_distances(pixels, everywhere), "inside_distances", LINES, "How far each head looks")
     layers, heads = (range(1, count + 1) for count in pixels.shape)
     table = pd.DataFrame(pixels, layers, heads).rename_axis("layer").add_prefix("head ")
     parts.download("Distances in pixels (CSV)", lambda: table.to_csv(), "vit_attention_distance.csv")
