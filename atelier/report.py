@@ -1,37 +1,44 @@
-"""A comparison as a report to hand in: one HTML file with tables, interactive figures and where each number comes from.
+"""A comparison as a report to hand in: one HTML file with tables, interactive figures and the origin of each number.
 
-It opens in any browser, without a network and without this project: plotly.js, which draws the figures, is inside it
-once, and so is each table as CSV.
+It opens in any browser, offline and without this project: it holds plotly.js, which draws the figures, and each table
+as CSV. `report.html.jinja` is its template.
 """
 
 import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from numbers import Number
+from pathlib import Path
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from atelier.data import mnist
 from atelier.evaluation import failures, tables, tally
+from atelier.evaluation.failures import Predictions
 from atelier.evaluation.tally import Entry
 from atelier.figures import comparison
-from atelier.studies import STUDIES, leaderboard
+from atelier.studies import STUDIES
 from atelier.studies.results import Result, outdated
-from atelier.studies.study import Study
+from atelier.studies.study import Column, Study
 from atelier.zoo import MODELS
 
-SOURCES = {"shipped": "Shipped with the project", "local": "Measured on our computer"}
-HEIGHT = 460  # pixels, of a figure that does not know its own
-LONG = 12  # rows: longer tables are folded up
-NETWORKS = ("network", "first", "second")  # columns that hold networks
-INK, GRID = "#12202E", "#C3D0DC"  # as on the light pages: a report is paper
+SOURCES = {"shipped": "Ready-made results", "local": "Measured on our computer"}
+HEIGHT = 460  # pixels, of figures without a height
+LONG = 12  # rows: longer tables are folded
+NETWORKS = ("network", "first", "second")  # columns with networks
+INK, GRID = "#12202E", "#C3D0DC"
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
 
 _AXIS = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False}
-_PAPER = {  # what figures leave open
+_PAPER = {  # colours that figures leave open
     "layout": {
         "font": {"color": INK, "family": "sans-serif"},
         "paper_bgcolor": "white",
@@ -41,229 +48,230 @@ _PAPER = {  # what figures leave open
         "hoverlabel": {"bgcolor": "white", "font": {"color": INK}, "align": "left", "namelength": -1},
     }
 }
-_CSS = """
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; background: white; line-height: 1.5;
-       font-family: sans-serif; color: #12202E; }
-h2 { margin-top: 3rem; border-top: 2px solid #C3D0DC; padding-top: 1rem; }
-figure { margin: 1rem 0; }
-.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #C3D0DC; vertical-align: top; }
-.head td, td:first-child { font-weight: 700; }
-.number { text-align: right; }
-.names { border-bottom: 1px solid #12202E; padding: 0.3rem; }
-@media print { h2 { break-before: page; } figure, tr { break-inside: avoid; } }
-"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    is_number: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    file: str  # name of its CSV
+    lines: list[list[Cell]]  # the first is the head
+    csv: str  # base64
+    count: int  # rows
+
+    @property
+    def folded(self) -> bool:
+        return self.count > LONG
+
+
+@dataclass(frozen=True)
+class Plot:
+    label: str
+    html: Markup
+
+
+@dataclass(frozen=True)
+class Part:
+    title: str = ""
+    texts: Sequence[str] = ()
+    figures: Sequence[Plot] = ()
+    tables: Sequence[Table] = ()
+    level: int = 4  # of the heading
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    texts: Sequence[str]
+    parts: Sequence[Part]
 
 
 def to_html(
-    found: Mapping[str, Mapping[str, Result]],
+    results: Mapping[str, Mapping[str, Result]],
     names: Mapping[str, str] | None = None,
-    expected: Mapping[str, int] | None = None,
+    expected: Mapping[str, str] | None = None,
     entries: Sequence[Entry] = (),
     now: datetime | None = None,
 ) -> str:
-    """The whole report, about 5 MB.
+    """The report, about 5 MB.
 
     Args:
-        found: results by study and then by source, see STUDIES and SOURCES; studies without results are left out.
-        names: what people call their runs, by the run's id.
-        expected: of a study, the place of the answer that the class had expected.
-        entries: the class's own drawings and what each network said to them.
-        now: the date on the report; that of today if None.
+        results: by study and source, see STUDIES and SOURCES; studies without results are left out.
+        names: of runs, by id.
+        expected: by study the key of the answer that the class expected.
+        entries: the class's own drawings and the networks' answers.
+        now: the date on the report; None for today.
 
     Raises:
         DamagedDataError: if MNIST's files are damaged.
     """
     names = {name: spec.title for name, spec in MODELS.items()} | dict(names or {})
-    studies = [(STUDIES[name], dict(found[name])) for name in STUDIES if found.get(name)]
-    parts = []
-    for study, results in studies:
-        parts += about(study, (expected or {}).get(study.name))
-        for source, result in results.items():
-            parts += measured(study, source, result, names)
+    measured = {STUDIES[name]: dict(results[name]) for name in STUDIES if results.get(name)}
+    sections = [
+        study_section(study, by_source, (expected or {}).get(study.name), names)
+        for study, by_source in measured.items()
+    ]
     if entries:
-        parts += drawn(entries, names)
-    if studies:
-        parts += circumstances([(source, result) for _, results in studies for source, result in results.items()])
-    else:
-        parts.append("<p>No study has been measured yet.</p>")
-    date, body = (now or datetime.now()).strftime("%d %B %Y"), "\n".join(parts)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Deep Learning Atelier: report</title>
-<style>{_CSS}</style>
-<script>{get_plotlyjs()}</script>
-</head>
-<body>
-<h1>How do neural networks compare at reading digits?</h1>
-<p class="names">{date} · Names:</p>
-{body}
-</body>
-</html>
-"""
+        sections.append(drawings(entries, names))
+    if measured:
+        sections.append(origins([item for by_source in measured.values() for item in by_source.items()]))
+    return TEMPLATES.get_template("report.html.jinja").render(
+        sections=sections,
+        date=(now or datetime.now()).strftime("%d %B %Y"),
+        plotly_js=Markup(get_plotlyjs()),
+        ink=INK,
+        grid=GRID,
+    )
 
 
 # Sections ------------------------------------------------------------------------------------------------------------
 
 
-def about(study: Study, expected: int | None) -> Iterator[str]:
-    yield f"<h2>{escape(study.title)}</h2><p><b>{escape(study.question)}</b></p><p>{escape(study.method)}</p>"
-    if expected is not None and 0 <= expected < len(study.answers):
-        yield f"<p>We expected: {escape(study.answers[expected])}</p>"
+def study_section(
+    study: Study, by_source: Mapping[str, Result], expected: str | None, names: Mapping[str, str]
+) -> Section:
+    texts = [study.question, study.method]
+    if expected in study.answers:
+        texts.append(f"We expected: {study.answers[expected]}")
+    parts = [part for source, result in by_source.items() for part in result_parts(study, source, result, names)]
+    return Section(study.title, texts, parts)
 
 
-def measured(study: Study, source: str, result: Result, names: Mapping[str, str]) -> Iterator[str]:
-    """What a study found: in words, as figures, as tables."""
-    findings, file = study.findings(result.table), f"{study.name}-{source}"
-    figure, sentences = study.figure(result.table), " ".join(findings.sentences)
-    if study.name == "leaderboard":  # which alone has people's own runs
-        sentences = called_by_name(figure, sentences, result.table, names)
-    yield f"<h3>{escape(SOURCES.get(source, source))}{' (quick)' if result.header.get('quick') else ''}</h3>"
-    answer = "too little is measured to tell." if findings.right is None else study.answers[findings.right]
-    yield f"<p>What we found: {escape(answer)}</p><p>{escape(sentences)}</p>"
-    if changed := [escape(names.get(network, network)) for network in outdated(result.header)]:
-        yield f"<p>Measured with other weights than they have now: {', '.join(changed)}.</p>"
-    yield drawing(figure, study.question)
-    yield table(result.table, file, names)
+def result_parts(study: Study, source: str, result: Result, names: Mapping[str, str]) -> Iterator[Part]:
+    """The findings of a study, its figure and table, and for the leaderboard costs and mistakes."""
+    file, rows = f"{study.name}-{source}", result.table
+    titled = rows.assign(title=[names.get(network, network) for network in rows.network])
+    findings = study.findings(titled)
+    answer = "Too little has been measured." if findings.answer is None else study.answers[findings.answer]
+    texts = [f"We found: {answer}", " ".join(findings.sentences)]
+    if changed := [names.get(network, network) for network in outdated(result.provenance)]:
+        texts.append(f"These networks have been retrained since: {', '.join(changed)}.")
+    yield Part(
+        SOURCES[source] + (" (quick)" if result.provenance.quick else ""),
+        texts,
+        [plot(study.figure(titled), study.question)],
+        [table(rows, file, names, study.columns)],
+        level=3,
+    )
     if study.name == "leaderboard":
-        yield from costs(result.table, names)
+        colours = [MODELS[model].colour for model in rows.model]
+        figures = comparison.trade_offs(titled.assign(colour=colours))
+        plots = [plot(figure, comparison.COSTS[cost][0]) for cost, figure in figures.items()]
+        if plots:
+            yield Part("What does accuracy cost?", ["Higher is more accurate, further left is cheaper."], plots)
     if result.predictions:
         _, labels = mnist.load("test")
-        yield from mistakes(failures.said(result.predictions, labels, result.table.network), result.table, file, names)
+        yield from mistakes(failures.load_predictions(result.predictions, labels, rows.network), rows, file, names)
 
 
-def called_by_name(figure: Figure, sentences: str, rows: pd.DataFrame, names: Mapping[str, str]) -> str:
-    """The leaderboard's sentences, and its figure, which is changed, with the names that people gave their runs."""
-    titles = {leaderboard.title(row): names.get(row.network, row.network) for _, row in rows.iterrows()}
-    figure.update_yaxes(tickvals=list(titles), ticktext=[escape(name) for name in titles.values()])
-    for title, name in titles.items():
-        if name != title:
-            sentences = sentences.replace(title, f"“{name}”")
-    return sentences
-
-
-def costs(rows: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
-    """Accuracy against what it costs."""
-    titles = [names.get(network, network) for network in rows.network]
-    shown = rows.assign(title=titles, colour=[MODELS[model].colour for model in rows.model])
-    if figures := comparison.trade_offs(shown):
-        yield "<h4>What does accuracy cost?</h4><p>Further up is more accurate, further left is cheaper.</p>"
-        drawn = (drawing(figure, comparison.COSTS[cost][0]) for cost, figure in figures.items())
-        yield f'<div class="figures">{"".join(drawn)}</div>'
-
-
-def mistakes(said: failures.Said, rows: pd.DataFrame, file: str, names: Mapping[str, str]) -> Iterator[str]:
-    """Who takes which digits for which, where they disagree, which differences may be chance, who is too sure."""
-    if not said.networks:
+def mistakes(predictions: Predictions, rows: pd.DataFrame, file: str, names: Mapping[str, str]) -> Iterator[Part]:
+    """Confusion matrices, the digits on which networks disagree, the significance of differences, and calibration."""
+    if not predictions.networks:
         return
     styles = {row.network: (names.get(row.network, row.network), MODELS[row.model].colour) for row in rows.itertuples()}
-    yield "<h4>Which digits are taken for which?</h4>"
-    yield f'<div class="figures">{"".join(confusions(said, styles))}</div>'
-    yield table(tables.confusions(said), f"{file}-confusions", names)
-    if len(said.networks) > 1:
-        yield from disagreements(said, file, names)
-    yield "<h4>Can they be believed?</h4><p>Of all digits that a network is 90% sure of, it should read 90% right.</p>"
-    bins = tables.reliability(said)
+    matrices = [
+        plot(
+            comparison.confusion(failures.confusion_matrix(predictions, network), *styles[network]),
+            f"Confusion matrix of the {styles[network][0]}",
+        )
+        for network in predictions.networks
+    ]
+    confusions = table(tables.confusions(predictions), f"{file}-confusions", names)
+    yield Part("Which digits are mixed up?", figures=matrices, tables=[confusions])
+    if len(predictions.networks) > 1:
+        heads = dict(names)
+        for network in predictions.networks:
+            title = names.get(network, network)
+            heads |= {f"{network}{failures.GUESS}": title, f"{network}{failures.CONFIDENCE}": f"{title}, confidence"}
+        agreement = table(tables.agreement(predictions), f"{file}-agreement", names)
+        misread = table(tables.misread(predictions), f"{file}-misread", heads)
+        yield Part("Which digits are hard, and for how many networks?", tables=[agreement, misread])
+        pairs = table(tables.pairs(predictions), f"{file}-pairs", names)
+        yield Part("Which differences may be chance?", ["McNemar's exact test of each pair of networks."], (), [pairs])
+    bins = tables.reliability(predictions)
     curves = [(*styles[network], part) for network, part in bins.groupby("network", sort=False)]
-    yield drawing(comparison.reliability(curves), "How often each network is right against how sure it is")
-    yield table(bins, f"{file}-reliability", names)
+    yield Part(
+        "Is the confidence right?",
+        ["Of all answers with 90% confidence, 90% should be correct."],
+        [plot(comparison.reliability(curves), "Accuracy of each network against its confidence")],
+        [table(bins, f"{file}-reliability", names)],
+    )
 
 
-def confusions(said: failures.Said, styles: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    for network in said.networks:
-        title, colour = styles[network]
-        figure = comparison.confusion(failures.confusion(said, network), title, colour)
-        yield drawing(figure, f"{title}: which digits it takes for which")
-
-
-def disagreements(said: failures.Said, file: str, names: Mapping[str, str]) -> Iterator[str]:
-    """Which digits some networks read right and others wrong, and whether that may be chance."""
-    yield "<h4>Which digits are hard, and for how many?</h4>"
-    yield table(tables.agreement(said), f"{file}-agreement", names)
-    yield "<p>What each network says to the digits that any of them misreads, and how sure it is.</p>"
-    heads = {}
-    for network in said.networks:
-        title = names.get(network, network)
-        heads |= {f"{network}{failures.GUESS}": title, f"{network}{failures.CONFIDENCE}": f"{title} is sure"}
-    yield table(tables.misread(said), f"{file}-misread", heads)
-    yield "<h4>Which differences may be chance?</h4><p>McNemar's exact test of any two networks.</p>"
-    yield table(tables.pairs(said), f"{file}-pairs", names)
-
-
-def drawn(entries: Sequence[Entry], names: Mapping[str, str]) -> Iterator[str]:
-    """What the class has drawn, and who read it right."""
-    yield "<h2>Our own digits</h2><p><b>Who reads what we have drawn ourselves?</b></p>"
-    yield table(tally.by_network(list(entries)).rename_axis("network").reset_index(), "tally", names)
+def drawings(entries: Sequence[Entry], names: Mapping[str, str]) -> Section:
+    """The class's own drawings, and which networks read them correctly."""
+    counts = tally.by_network(list(entries)).rename_axis("network").reset_index()
     answers = pd.DataFrame([{"true_digit": entry.label, **entry.answers} for entry in entries])
-    yield table(answers, "drawings", names)
+    part = Part(tables=[table(counts, "tally", names), table(answers, "drawings", names)])
+    return Section("Our own digits", ["Which networks read our own drawings correctly?"], [part])
 
 
-def circumstances(results: Sequence[tuple[str, Result]]) -> Iterator[str]:
-    """When and where each study was measured, and how to measure it again."""
+def origins(results: Sequence[tuple[str, Result]]) -> Section:
+    """When, where and how each study was measured."""
     rows = []
     for source, result in results:
-        header = result.header
+        provenance = result.provenance
         rows.append(
             {
-                "study": header.get("title", header.get("study", "")),
-                "source": SOURCES.get(source, source),
-                "date": str(header.get("date", ""))[:10],
-                "device": header.get("device_name", ""),
-                "seeds": ", ".join(map(str, header.get("seeds", []))),
-                "seconds": header.get("seconds"),
-                "points": f"{header.get('points', '?')} of {header.get('of', '?')}",
-                "commit": header.get("commit", ""),
-                "data": header.get("data", ""),
-                "versions": ", ".join(f"{name} {version}" for name, version in header.get("versions", {}).items()),
-                "command": header.get("command", ""),
+                "study": STUDIES[provenance.study].title,
+                "source": SOURCES[source],
+                "date": provenance.date[:10],
+                "device": provenance.device_name,
+                "seeds": ", ".join(map(str, provenance.seeds)),
+                "seconds": provenance.seconds,
+                "points": f"{provenance.points} of {provenance.of}",
+                "commit": provenance.commit,
+                "data": provenance.data,
+                "versions": ", ".join(f"{name} {version}" for name, version in provenance.versions.items()),
+                "command": provenance.command,
             }
         )
-    yield "<h2>Where the numbers come from</h2>"
-    yield table(pd.DataFrame(rows), "circumstances", {})
+    return Section("Where the numbers come from", [], [Part(tables=[table(pd.DataFrame(rows), "origins", {})])])
 
 
 # Pieces --------------------------------------------------------------------------------------------------------------
 
 
-def drawing(figure: Figure, told: str) -> str:
-    """A figure, interactive; it is not changed."""
-    paper = Figure(figure).update_layout(template=_PAPER, autosize=True)
-    config = {"displaylogo": False, "responsive": True, "modeBarButtons": [["toImage", "resetScale2d"]]}
-    plot = paper.to_html(
-        config=config,
-        include_plotlyjs=False,
-        full_html=False,
-        default_height=f"{figure.layout.height or HEIGHT}px",
+def plot(figure: Figure, label: str) -> Plot:
+    """An interactive copy of a figure."""
+    html = (
+        Figure(figure)
+        .update_layout(template=_PAPER, autosize=True)
+        .to_html(
+            config={"displaylogo": False, "responsive": True, "modeBarButtons": [["toImage", "resetScale2d"]]},
+            include_plotlyjs=False,
+            full_html=False,
+            default_height=f"{figure.layout.height or HEIGHT}px",
+        )
     )
-    return f'<figure role="img" aria-label="{escape(told)}">{plot}</figure>'
+    return Plot(label, Markup(html))
 
 
-def table(rows: pd.DataFrame, file: str, names: Mapping[str, str]) -> str:
-    """A table, and the same as CSV. Networks go by their names, except in the CSV. A table that is wider than high
-    lies on its side."""
-    columns = [column for column in NETWORKS if column in rows]
-    shown = rows.assign(**{column: [names.get(name, name) for name in rows[column]] for column in columns})
-    lines = [[names.get(column, column.replace("_", " ")) for column in shown], *shown.itertuples(index=False)]
+def table(
+    rows: pd.DataFrame, file: str, names: Mapping[str, str], columns: Mapping[str, Column] | None = None
+) -> Table:
+    """A table with titles in place of networks and labels in place of columns; its CSV keeps both.
+
+    A table with fewer rows than columns is transposed.
+    """
+    heads = dict(names) | {name: column.label for name, column in (columns or {}).items()}
+    shown = rows.assign(
+        **{column: [names.get(name, name) for name in rows[column]] for column in NETWORKS if column in rows}
+    )
+    head = [heads.get(column, column.replace("_", " ").capitalize()) for column in shown]
+    lines = [[cell(value) for value in line] for line in (head, *shown.itertuples(index=False))]
     if len(rows) < len(rows.columns):
-        lines = list(zip(*lines, strict=True))
-    head, *body = ("".join(map(cell, line)) for line in lines)
-    body = "".join(f"<tr>{line}</tr>" for line in body)
-    html = f'<div class="table"><table><tr class="head">{head}</tr>{body}</table></div>'
-    if len(rows) > LONG:
-        html = f"<details><summary>All {len(rows):,} rows</summary>{html}</details>"
-    content = base64.b64encode(rows.to_csv(index=False).encode()).decode()
-    link = f'<a download="{escape(file)}.csv" href="data:text/csv;base64,{content}">CSV</a>'
-    return f"{html}<p>{link}</p>"
+        lines = [list(line) for line in zip(*lines, strict=True)]
+    csv = base64.b64encode(rows.to_csv(index=False).encode()).decode()
+    return Table(file, lines, csv, len(rows))
 
 
-def cell(value: object) -> str:
+def cell(value: object) -> Cell:
     if not isinstance(value, Number):
-        return f"<td>{escape(str(value))}</td>"
-    whole = math.isfinite(value) and (value == int(value) or abs(value) >= 10_000)
-    text = "–" if math.isnan(value) else f"{value:,.0f}" if whole else f"{value:,.4g}"
-    return f'<td class="number">{text}</td>'
+        return Cell(str(value), False)
+    is_whole = math.isfinite(value) and (value == int(value) or abs(value) >= 10_000)
+    return Cell("–" if math.isnan(value) else f"{value:,.0f}" if is_whole else f"{value:,.4g}", True)

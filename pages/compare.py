@@ -1,52 +1,51 @@
-"""Compare: who reads best and at what cost, where each fails, and what the lab report's claims are worth in numbers."""
+"""Compare: which network is the most accurate and at what cost, where each fails, and studies of the lab report."""
+
+from collections.abc import Mapping
 
 import streamlit as st
 
 from atelier.data import mnist
 from atelier.evaluation.tally import Entry
 from atelier.studies import STUDIES
-from pages.ui import cards, measured, navigation, parts
+from pages.ui import link, navigation, study_results
 from pages.views.compare import board, failed_digits, study_view
 
-VIEWS = {
-    "Leaderboard": board.show,
-    "Where they fail": failed_digits.show,
-    "Studies": study_view.show,
-}
+VIEW = "Compare"
+VIEWS = {"leaderboard": board.show, "failures": failed_digits.show, "studies": study_view.show}
+LABELS = {"leaderboard": "Leaderboard", "failures": "Where they fail", "studies": "Studies"}
+REPORT, REPORT_HELP = "Report", "Download tables and figures as one file. It opens in any browser, also offline."
 
 state = st.session_state
 navigation.through_app()
-cards.style()
 
 
-def report(expected: dict[str, int | None], entries: list[Entry]) -> str:
-    """What the views show, as one HTML file; with what the visitor expected and the class's own drawings."""
+def report(expected: Mapping[str, str], entries: list[Entry]) -> str:
+    """The results of all studies, the visitor's expectations and drawings, as an HTML page."""
     from atelier.report import to_html
 
-    found = {study: measured.read(study)[0] for study in STUDIES}
-    networks = {
-        network for results in found.values() for result in results.values() for network in result.table.network
-    }
-    names = {network: measured.named(network)[0] for network in networks}
+    loaded = {study: study_results.load(study)[0] for study in STUDIES}
+    networks = {name for by_source in loaded.values() for result in by_source.values() for name in result.table.network}
+    titles = {network: study_results.title_and_colour(network)[0] for network in networks}
     try:
-        return to_html(found, names, {study: place for study, place in expected.items() if place is not None}, entries)
+        return to_html(loaded, titles, expected, entries)
     except mnist.DamagedDataError as error:
         return f"<p>{error}</p>"
 
 
-parts.show_toast()
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     view = st.segmented_control(
-        "Compare", list(VIEWS), default="Leaderboard", required=True, key="view", bind="query-params"
+        VIEW, list(VIEWS), required=True, format_func=LABELS.get, **link.bind("view", VIEWS, "leaderboard")
     )
-    expected = {study: state.get(f"compare_expects_{study}") for study in STUDIES}
-    entries = list(state.get("tally", {}).values())
+    answers = {study: state.get(f"compare_expects_{study}") for study in STUDIES}
+    expected = {study: answer for study, answer in answers.items() if answer is not None}
+    entries = list(state.tally.values())
     st.download_button(
-        "Report",
+        REPORT,
         lambda: report(expected, entries),
         "comparison.html",
         icon=":material/description:",
-        help="Tables and figures as one file to hand in: it opens in any browser, without a network.",
+        help=REPORT_HELP,
         on_click="ignore",
+        key="compare_report",
     )
 VIEWS[view]()

@@ -1,4 +1,4 @@
-"""Home: what this is, the networks in a line each, the lab report's conclusions, and a lesson."""
+"""Home: what this is, the networks, the conclusions of the lab report, and a lesson."""
 
 from html import escape
 
@@ -6,135 +6,140 @@ import streamlit as st
 
 from atelier import MODELS, checkpoint
 from atelier.studies import STUDIES, results
-from atelier.studies.conclusions import CONCLUSIONS, Bars, Conclusion
-from pages.ui import cards, measured, navigation
+from atelier.studies.conclusions import CONCLUSIONS, Chart, Conclusion, Verdict
+from atelier.zoo import ModelSpec
+from pages.ui import cards, navigation, study_results
 
+INTRODUCTION = (
+    "Neural networks that learn to read **handwritten digits**, side by side, on this computer. "
+    "Draw a digit and compare their answers."
+)
+BUTTONS = {"draw": "Draw a digit", "train": "Watch a network learn", "inside": "Look inside"}
+ICONS = {"draw": "draw", "train": "model_training", "inside": "visibility"}
+NETWORKS = "The networks"
+REPORT = "The lab report, put to the test"
+REPORT_HELP = (
+    "The lab report ended with these conclusions. A study tests each of them; you can repeat it on this computer."
+)
+VERDICTS = {  # label, icon, colour
+    Verdict.SUPPORTED: ("Supported", "check", "green"),
+    Verdict.NOT_SUPPORTED: ("Not supported", "close", "orange"),
+    Verdict.INCONCLUSIVE: ("Inconclusive", "question_mark", "gray"),
+}
+METHOD = "How was this measured?"
+STUDY = "See the study: {}"
+LESSON_TITLE = "A lesson of {} minutes"
+LESSON = {  # page: minutes and task
+    "draw": (10, "Draw a digit that all networks read correctly. Then draw a digit on which they disagree."),
+    "train": (
+        10,
+        "Guess first: after how many seconds does the network reach 95% accuracy? Start a demo and watch. Then let it "
+        "read your own digit.",
+    ),
+    "inside": (
+        10,
+        "Open a digit on which the networks disagree. Which parts of it support each answer? What is the smallest "
+        "change that fools a network?",
+    ),
+    "compare": (15, "Choose a study and give your answer before you see the results. Then download the report."),
+}
+DATA_TITLE = "The data"
+DATA = (
+    "MNIST has 70,000 handwritten digits of 28 × 28 pixels. The networks train on 55,000 of them, and 5,000 others "
+    "validate the training. The accuracies above come from the 10,000 test digits. Everything runs offline."
+)
 CARD = 440  # pixels: the least width of a conclusion's card
-BARS = """<style>
+STYLE = """<style>
 .measure { margin-bottom: 1rem; display: grid; grid-template-columns: auto 1fr auto; gap: 0.2rem 0.6rem; }
 .measure p { grid-column: 1 / -1; margin: 0; opacity: 0.75; font-size: 0.85rem; }
 .measure i { align-self: center; height: 1rem; min-width: 2px; border-radius: 2px; }
 </style>"""
-LESSON = {  # page: minutes and task
-    "draw": (
-        10,
-        "Draw a digit that all five networks read right. Then draw one that they disagree on, and say what it was "
-        "meant to be.",
-    ),
-    "train": (
-        10,
-        "Bet first: after how many seconds does the CNN read 95% right? Start its demo and watch. Then let it read "
-        "your own digit.",
-    ),
-    "inside": (
-        10,
-        "Take the digit that they disagreed on. Which strokes led which network astray? How little would change its "
-        "mind?",
-    ),
-    "compare": (
-        15,
-        "Choose a study and say what you expect before you look. Were you right? Then download the report and hand it "
-        "in.",
-    ),
-}
 
 
-def tested(conclusion: Conclusion) -> None:
-    """A card: what the lab report says, and what the numbers say to it."""
-    st.markdown(f"##### “{conclusion.sentence}”")
+def training_in_words(spec: ModelSpec) -> str:
+    """Accuracy and training time of the shipped weights, or why they are not known."""
+    try:
+        card = checkpoint.read_card(spec.checkpoint)
+        backbone = checkpoint.read_card(spec.backbone) if spec.backbone.is_file() else {}
+    except checkpoint.CheckpointError as error:
+        return str(error)
+    if not {"accuracy", "seconds", "device_name"} <= card.keys():
+        return "Its accuracy has not been measured."
+    training = (
+        f"**{card['accuracy']:.2%}** accuracy after {card['seconds']:,.0f} s of training on {card['device_name']}."
+    )
+    return f"{training} Before that, {backbone['seconds']:,.0f} s on letters." if "seconds" in backbone else training
+
+
+def show_conclusion(conclusion: Conclusion) -> None:
+    """A card: the conclusion, a verdict, its reason, one chart, and the method in an expander."""
+    st.markdown(f"##### “{conclusion.statement}”")
     study = STUDIES[conclusion.study]
     try:
         result = results.shipped(study.name)
     except results.ResultError as error:
         st.info(str(error), icon=":material/hourglass_empty:")
         return
-    findings, verdict = study.findings(result.table), conclusion.verdict(result)
-    if verdict.holds is None:
-        st.badge("The numbers do not tell", icon=":material/question_mark:", color="gray")
-    elif verdict.holds:
-        st.badge("The numbers say so, too", icon=":material/check:", color="green")
-    else:
-        st.badge("The numbers say otherwise", icon=":material/close:", color="orange")
-    st.markdown(" ".join([*findings.sentences, verdict.why]))
-    st.html(plot(conclusion.bars(result.table)))
-    view = {} if study.name == "leaderboard" else {"view": "Studies", "study": study.title}
-    link = f"See the study: {study.title}"
-    st.page_link("pages/compare.py", label=link, icon=":material/arrow_forward:", query_params=view)
-    date, device = (str(result.header.get(key, "")) for key in ("date", "device_name"))
-    quick = ", the quick version" if result.header.get("quick") else ""
-    st.caption(f"{study.method} Measured on {date[:10]}, {device}{quick}.")
-    measured.outdated(result.header)
-
-
-def plot(bars: Bars) -> str:
-    """Light HTML, for this page is to be there at once."""
-    rows = {
-        what: "".join(
-            f'<span>{escape(bar.name)}</span><i style="width: {bar.length:.1%}; background: {bar.colour}"></i>'
-            f"<b>{escape(bar.number)}</b>"
-            for bar in lines
+    judgement = conclusion.judge(result)
+    label, icon, colour = VERDICTS[judgement.verdict]
+    with st.container(key=f"verdict_{study.name}_{judgement.verdict}"):
+        st.badge(label, icon=f":material/{icon}:", color=colour)
+    st.markdown(judgement.sentence)
+    st.html(chart_html(conclusion.chart(result.table)))
+    with st.expander(METHOD, key=f"method_{study.name}"):
+        st.markdown(f"Criterion: {conclusion.criterion}\n\n{study.method}")
+        st.markdown("\n".join(f"- {sentence}" for sentence in study.findings(result.table).sentences))
+        study_results.show_provenance(result.provenance)
+        view = {"view": "leaderboard"} if study.name == "leaderboard" else {"view": "studies", "study": study.name}
+        st.page_link(
+            "pages/compare.py", label=STUDY.format(study.title), icon=":material/arrow_forward:", query_params=view
         )
-        for what, lines in bars.items()
-    }
-    return "".join(f'<div class="measure"><p>{escape(what)}</p>{lines}</div>' for what, lines in rows.items())
+
+
+def chart_html(chart: Chart) -> str:
+    """A bar chart in light HTML: a figure would keep this page waiting."""
+    longest = max((bar.value for bar in chart.bars), default=0) or 1
+    bars = "".join(
+        f'<span>{escape(bar.name)}</span><i style="width: {bar.value / longest:.1%}; background: {bar.colour}"></i>'
+        f"<b>{escape(bar.number)}</b>"
+        for bar in chart.bars
+    )
+    return f'<div class="measure"><p>{escape(chart.title)}</p>{bars}</div>'
 
 
 navigation.through_app()
-cards.style()
 st.title("Deep Learning Atelier")
-st.markdown(
-    "Neural networks that learn to read **handwritten digits**, side by side, on this computer. "
-    "Draw a digit and see what each network makes of it."
-)
+st.markdown(INTRODUCTION)
 with st.container(horizontal=True):
-    if st.button("Draw a digit", icon=":material/draw:", type="primary"):
-        st.switch_page("pages/draw.py")
-    if st.button("Watch one learn", icon=":material/model_training:"):
-        st.switch_page("pages/train.py")
-    if st.button("Look inside", icon=":material/visibility:"):
-        st.switch_page("pages/inside.py")
+    for name, label in BUTTONS.items():
+        kind = "primary" if name == "draw" else "secondary"
+        if st.button(label, icon=f":material/{ICONS[name]}:", type=kind, key=f"open_{name}"):
+            st.switch_page(f"pages/{name}.py")
 
-st.header("The networks")
+st.header(NETWORKS)
 with st.grid("auto", min_column_width=300):
     for spec in MODELS.values():
         with st.container(border=True, height="stretch", key=f"network_{spec.name}"):
-            st.html(cards.head(spec))
+            st.html(cards.title(spec))
             st.image(cards.thumbnail(spec), alt=f"Diagram of the {spec.title}", width="stretch")
             st.markdown(spec.idea)
-            try:
-                card = checkpoint.read_card(spec.checkpoint)
-                backbone = checkpoint.read_card(spec.backbone) if spec.backbone.is_file() else None
-            except checkpoint.CheckpointError as error:
-                st.warning(str(error))
-            else:
-                before = f", and {backbone['seconds']:,.0f} on letters before" if backbone else ""
-                st.markdown(
-                    f"**{card['accuracy']:.2%}** of MNIST's 10,000 test digits read right, "
-                    f"after {card['seconds']:,.0f} seconds of training on {card['device_name']}{before}."
-                )
+            st.markdown(training_in_words(spec))
             st.caption(spec.paper)
 
-st.header("The lab report, put to the test")
-st.markdown(
-    "The lab that this atelier grew from ended in four sentences. Each has a study on the Compare page, which you can "
-    "repeat. What do the numbers say?"
-)
-st.html(BARS)
+st.header(REPORT)
+st.markdown(REPORT_HELP)
+st.html(STYLE)
 with st.grid("auto", min_column_width=CARD):
     for conclusion in CONCLUSIONS:
         with st.container(border=True, height="stretch", key=f"conclusion_{conclusion.study}"):
-            tested(conclusion)
+            show_conclusion(conclusion)
 
-st.header("A lesson of 45 minutes")
+st.header(LESSON_TITLE.format(sum(minutes for minutes, _ in LESSON.values())))
 with st.grid("auto", min_column_width=240):
     for number, (name, (minutes, task)) in enumerate(LESSON.items(), start=1):
         with st.container(border=True, height="stretch", key=f"lesson_{name}"):
             st.markdown(f"**Stop {number}, {minutes} minutes.** {task}")
             st.page_link(f"pages/{name}.py", icon=":material/arrow_forward:")
 
-st.header("The data")
-st.markdown(
-    "MNIST: 70,000 digits that people wrote by hand, each 28 × 28 pixels. The networks train on 55,000, are tuned on "
-    "5,000 others, and the numbers above come from 10,000 that they have never seen. Everything runs without a network "
-    "connection."
-)
+st.header(DATA_TITLE)
+st.markdown(DATA)

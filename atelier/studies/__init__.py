@@ -1,4 +1,4 @@
-"""Experiments that put the lab report to the test. STUDIES has them by name, in the order of the Compare page."""
+"""Experiments that test the lab report. STUDIES has them by name, in the order of the Compare page."""
 
 from atelier.studies import cost, data_hunger, leaderboard, one_or_many, robustness, transfer
 from atelier.studies.study import Study

@@ -1,186 +1,238 @@
-"""The lab report's four conclusions, each with the study that puts it to the test."""
+"""The four conclusions of the lab report, each with the study that tests it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from atelier.data import mnist
-from atelier.data.mnist import TEST_DIGITS
 from atelier.evaluation import failures
 from atelier.evaluation.significance import compare
 from atelier.figures.sweeps import percent
-from atelier.studies import STUDIES, transfer
+from atelier.studies import STUDIES, data_hunger, one_or_many, transfer
 from atelier.studies.results import Result
-from atelier.zoo import MODELS
+from atelier.zoo import MODELS, Family, of_family
 
-ACCURATE = 0.98  # the least share of digits read right by what is accurate
-FAST = 0.5  # the largest share of the time that training everything takes, of what is fast
-WORTH = 0.01  # the least that pretraining adds to the accuracy of random layers, where it is worth something
-BEHIND = 0.01  # the least by which who needs data reads less than another with few digits
-STILL_BEHIND = 0.5  # the largest share of that which many digits leave
-GREY = "#808080"  # of what is the mean of several networks
+ACCURATE = 0.98  # accurate: at least this accuracy
+FAST = 0.5  # fast: at most this share of the time of training everything
+WORTH = 0.01  # the accuracy that pretraining must add to random weights
+BEHIND = 0.01  # needs data: at least this accuracy behind with few digits,
+STILL_BEHIND = 0.5  # and at most this share of the gap with many
+GREY = "#808080"  # for means of several networks
+
+
+class Verdict(StrEnum):
+    """What the numbers say about a conclusion."""
+
+    SUPPORTED = "supported"
+    NOT_SUPPORTED = "not_supported"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its reason, as a sentence and as the values behind it, by name."""
+
+    verdict: Verdict
+    sentence: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Bar:
     name: str
-    number: str  # as people read it
-    length: float  # 0..1
+    value: float
+    number: str  # the value with its unit
     colour: str
 
 
-Bars = dict[str, list[Bar]]  # by what they measure
-
-
 @dataclass(frozen=True)
-class Verdict:
-    """What the numbers say to a conclusion. Other numbers give another verdict."""
-
-    holds: bool | None  # None if they do not tell
-    why: str = ""  # in words, where the findings of the study do not say it already
+class Chart:
+    title: str
+    bars: list[Bar]
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    sentence: str
+    statement: str
     study: str
-    verdict: Callable[[Result], Verdict]
-    bars: Callable[[pd.DataFrame], Bars]  # what matters most in the study's table; empty if it was not measured
+    criterion: str
+    judge: Callable[[Result], Judgement]
+    chart: Callable[[pd.DataFrame], Chart]  # without bars if their values were not measured
 
 
-# Verdicts ------------------------------------------------------------------------------------------------------------
+# Judgements ----------------------------------------------------------------------------------------------------------
 
 
-def simple_and_effective(result: Result) -> Verdict:
-    """The CNN is simple if no other shipped network has fewer weights, and effective if none misreads fewer digits. A
-    difference that may be chance does not count, see `evaluation.significance`."""
+def judgement(holds: bool, sentence: str, **facts: Any) -> Judgement:
+    return Judgement(Verdict.SUPPORTED if holds else Verdict.NOT_SUPPORTED, sentence, facts)
+
+
+def inconclusive(sentence: str) -> Judgement:
+    return Judgement(Verdict.INCONCLUSIVE, sentence)
+
+
+def simple_and_effective(result: Result) -> Judgement:
+    """Judge the first convolutional network against all other shipped networks, see `evaluation.significance`."""
+    cnn = of_family(Family.CONVOLUTIONAL)[0]
+    title = MODELS[cnn].title
     shipped = result.table[result.table.kind == "shipped"].set_index("network")
     try:
-        said = failures.said(result.predictions, mnist.load("test")[1], shipped.index)
+        predictions = failures.load_predictions(result.predictions, mnist.load("test")[1], shipped.index)
     except mnist.DamagedDataError as error:
-        return Verdict(None, str(error))
-    if "cnn" not in said.networks or len(shipped) < 2 or len(said.networks) < len(shipped):
-        return Verdict(None, "What the CNN and the others said to each digit is not known here.")
-    tests = {name: compare(said.right.cnn, said.right[name]) for name in said.networks if name != "cnn"}
+        return inconclusive(str(error))
+    if cnn not in predictions.networks or len(shipped) < 2 or len(predictions.networks) < len(shipped):
+        return inconclusive("The predictions of these networks are not complete.")
+    right = predictions.correct
+    tests = {name: compare(right[cnn], right[name]) for name in right if name != cnn}
     rivals = sorted(tests, key=lambda name: tests[name].only_first - tests[name].only_second)  # the best first
-    better = [name for name in rivals if tests[name].only_second > tests[name].only_first and not tests[name].is_chance]
-    rival, lightest = [*better, *rivals][0], shipped.parameters.idxmin()
-    weights = f"The {MODELS[lightest].title} has the fewest weights, {shipped.parameters[lightest]:,}."
-    difference = tests[rival].sentence.replace("These two", f"The CNN and the {MODELS[rival].title}, its best rival,")
-    return Verdict(lightest == "cnn" and not better, f"{weights} {difference}")
+    better = [n for n in rivals if tests[n].only_second > tests[n].only_first and tests[n].is_significant]
+    rival = [*better, *rivals][0]
+    lightest = shipped.parameters.idxmin()
+    if lightest != cnn:
+        sentence = f"The {MODELS[lightest].title} has fewer parameters than the {title}."
+    elif better:
+        sentence = (
+            f"The {MODELS[rival].title} is significantly more accurate than the {title} (p = {tests[rival].p:.2g})."
+        )
+    else:
+        sentence = f"The {title} has the fewest parameters, and no network is significantly more accurate."
+    facts = {"lightest": lightest, "rival": rival, "p": tests[rival].p, "better": better}
+    return judgement(lightest == cnn and not better, sentence, **facts)
 
 
-def fast_and_accurate(result: Result) -> Verdict:
-    """Fine-tuning is, if the fastest way to within half a point of the best is ACCURATE and FAST, and pretraining is
-    WORTH something there."""
+def overkill_for_one_digit(result: Result) -> Judgement:
+    """Judge the detector by the answer to the study's question."""
+    answer = STUDIES["one_or_many"].findings(result.table).answer
+    title = MODELS[one_or_many.readers()[1]].title
+    sentences = {
+        "always": f"{title} pays even for one digit.",
+        "several": f"{title} pays as soon as there are several digits.",
+        "touching": f"{title} pays only when digits touch or overlap.",
+        "never": f"{title} does not pay, even when digits overlap.",
+    }
+    if answer is None:
+        return inconclusive("Too few kinds of numbers have been measured.")
+    return judgement(answer in ("several", "touching"), sentences[answer], answer=answer)
+
+
+def fast_and_accurate(result: Result) -> Judgement:
+    """Judge the fastest freedom within half a percentage point of the best accuracy."""
     measured = result.table.dropna(subset=["accuracy"])
     means = transfer.by_freedom(measured[measured.backbone != "none"])
-    if "all free" not in means.index:
-        return Verdict(None, "Training all of a pretrained network was not measured, so nothing can be faster.")
-    way = transfer.fastest(means)
-    gains = [by_way[way] for by_way in transfer.gains_by_source(measured).values() if way in by_way]
+    if transfer.FREE not in means.index:
+        return inconclusive("The training of all layers has not been measured.")
+    fastest = transfer.fastest(means)
+    gains = [gain[fastest] for gain in transfer.gains_by_source(measured).values() if fastest in gain]
     if not gains:
-        return Verdict(None, f"Random layers were not measured with “{way}”.")
-    accuracy, share, gain = means.accuracy[way], means.seconds[way] / means.seconds["all free"], sum(gains) / len(gains)
-    return Verdict(
+        return inconclusive("Random weights have not been measured with the fastest option.")
+    accuracy, share = means.accuracy[fastest], means.seconds[fastest] / means.seconds[transfer.FREE]
+    gain = float(np.mean(gains))
+    return judgement(
         bool(accuracy >= ACCURATE and share <= FAST and gain >= WORTH),
-        f"Asked of “{way}” are at least {ACCURATE:.0%} read right ({percent(accuracy)} are), at most {FAST:.0%} of the "
-        f"time of training everything ({share:.0%}), and at least {100 * WORTH:+.1f} percentage points against random "
-        f"layers ({100 * gain:+.1f}).",
+        f"The fastest good option reaches {percent(accuracy)} accuracy in {share:.0%} of the full training time.",
+        freedom=fastest,
+        accuracy=accuracy,
+        share=share,
+        gain=gain,
     )
 
 
-def answered(study: str, *answers: str) -> Callable[[Result], Verdict]:
-    """A conclusion that any of these answers to a study's question supports."""
-
-    def verdict(result: Result) -> Verdict:
-        right = STUDIES[study].findings(result.table).right
-        return Verdict(None if right is None else STUDIES[study].answers[right] in answers)
-
-    return verdict
-
-
-def needs_data(result: Result) -> Verdict:
-    """The Vision Transformer does, if it is BEHIND the CNN with the fewest digits, and with the most by no more than
-    STILL_BEHIND of that."""
+def needs_data(result: Result) -> Judgement:
+    """Judge the transformer's gap to the convolutional network, with the fewest digits and with the most."""
+    cnn, vit = data_hunger.compared()
     means = result.table.groupby(["size", "network"]).accuracy.mean().unstack()
-    means = means.reindex(columns=["cnn", "vit"]).dropna()
+    means = means.reindex(columns=[cnn, vit]).dropna()
     if len(means) < 2:
-        return Verdict(None, "What more digits do for the ViT is seen from two sizes on, measured with the CNN, too.")
-    lead = means.vit - means.cnn
-    return Verdict(
-        bool(lead.iloc[0] <= -BEHIND and lead.iloc[-1] >= STILL_BEHIND * lead.iloc[0]),
-        f"Asked is that with {lead.index[0]:,} digits the ViT is at least {100 * BEHIND:.0f} percentage point behind "
-        f"the CNN ({100 * lead.iloc[0]:+.1f}), and with {lead.index[-1]:,} at most {STILL_BEHIND:.0%} of that "
-        f"({100 * lead.iloc[-1]:+.1f}). Tuning was not tried here: each network learns by its own recipe.",
+        return inconclusive("Fewer than two sizes have been measured with both networks.")
+    lead = means[vit] - means[cnn]
+    first, last = lead.iloc[[0, -1]]
+    return judgement(
+        bool(first <= -BEHIND and last >= STILL_BEHIND * first),
+        f"The {MODELS[vit].title} is {data_hunger.gap_in_words(first)} with few digits and "
+        f"{data_hunger.gap_in_words(last)} with many.",
+        few=first,
+        many=last,
     )
 
 
-# Bars ----------------------------------------------------------------------------------------------------------------
+# Charts --------------------------------------------------------------------------------------------------------------
 
 
-def misread(table: pd.DataFrame) -> Bars:
-    digits = (1 - table[table.kind == "shipped"].set_index("network").accuracy) * TEST_DIGITS
-    return {f"Misread of {TEST_DIGITS:,} digits": by_network(digits, "{:.0f}".format)}
+def misread(table: pd.DataFrame) -> Chart:
+    digits = (1 - table[table.kind == "shipped"].set_index("network").accuracy) * mnist.TEST_DIGITS
+    return Chart(f"Misread of {mnist.TEST_DIGITS:,} test digits", by_network(digits, "{:.0f}".format))
 
 
-def one_and_many(table: pd.DataFrame) -> Bars:
-    one = table[table.digits == 1].groupby("network").milliseconds.mean()
-    touching = table[(table.digits > 1) & (table.overlap >= 0)].groupby("network").reading_accuracy.mean()
-    return {
-        "Time for one digit, the CNN reading connected pieces": by_network(one, "{:.1f} ms".format),
-        "Numbers of touching and overlapping digits read right": by_network(touching, percent, most=1),
+def one_and_many(table: pd.DataFrame) -> Chart:
+    kinds = {
+        "one digit": table[table.digits == 1],
+        "touching digits": table[(table.digits > 1) & (table.overlap >= 0)],
     }
+    bars = []
+    for kind, rows in kinds.items():
+        bars += by_network(rows.groupby("network").reading_accuracy.mean(), percent, f", {kind}")
+    return Chart("Numbers read correctly", bars)
 
 
-def by_freedom(table: pd.DataFrame) -> Bars:
+def by_freedom(table: pd.DataFrame) -> Chart:
     means = transfer.by_freedom(table[table.backbone != "none"].dropna(subset=["accuracy"]))
-    return {
-        "Seconds of training, and digits read right then: means of VGG16 and AlexNet": [
-            Bar(
-                freedom.capitalize(),
-                f"{means.seconds[freedom]:,.0f} s: {percent(means.accuracy[freedom])}",
-                means.seconds[freedom] / means.seconds.max(),
-                GREY,
-            )
-            for freedom in transfer.THAWED
-            if freedom in means.index
-        ]
-    }
+    bars = [
+        Bar(transfer.label(freedom), mean.seconds, f"{mean.seconds:,.0f} s, {percent(mean.accuracy)}", GREY)
+        for freedom, mean in means.iterrows()
+    ]
+    return Chart("Training time, and the accuracy after it", bars)
 
 
-def few_and_many(table: pd.DataFrame) -> Bars:
-    means = table[table.network.isin(["cnn", "vit"])].groupby(["size", "network"]).accuracy.mean().unstack()
-    sizes = means.index[[0, -1]].unique() if len(means) else []
-    return {
-        f"Misread after {size:,} training digits": by_network(100 * (1 - means.loc[size]), "{:.2g}%".format)
-        for size in sizes
-    }
+def few_and_many(table: pd.DataFrame) -> Chart:
+    means = table[table.network.isin(data_hunger.compared())].groupby(["size", "network"]).accuracy.mean().unstack()
+    bars = []
+    for size in means.index[[0, -1]].unique() if len(means) else []:
+        bars += by_network(100 * (1 - means.loc[size]), "{:.2g}%".format, f", {size:,} digits")
+    return Chart("Misread test digits after training", bars)
 
 
-def by_network(values: pd.Series, told: Callable[[float], str], most: float | None = None) -> list[Bar]:
-    """A bar for each network in the index; the longest is `most`, or the largest value if None."""
-    values, most = values.dropna(), most or values.max()
+def by_network(values: pd.Series, in_words: Callable[[float], str], suffix: str = "") -> list[Bar]:
+    """A bar for each network in the index of `values`, in the order of the registry."""
+    values = values.dropna()
     return [
-        Bar(spec.title, told(values[name]), values[name] / most, spec.colour)
+        Bar(spec.title + suffix, values[name], in_words(values[name]), spec.colour)
         for name, spec in MODELS.items()
         if name in values.index
     ]
 
 
 CONCLUSIONS = (
-    Conclusion("CNNs are simple and effective.", "leaderboard", simple_and_effective, misread),
+    Conclusion(
+        "CNNs are simple and effective.",
+        "leaderboard",
+        "The CNN has the fewest parameters. No network misreads fewer digits by more than chance (p < 0.05).",
+        simple_and_effective,
+        misread,
+    ),
     Conclusion(
         "Faster R-CNN is powerful, but overkill for one digit.",
         "one_or_many",
-        answered("one_or_many", "As soon as there are several digits", "Only when digits touch or overlap"),
+        "It reads 5 percentage points more of the numbers correctly, but not if the number is one digit.",
+        overkill_for_one_digit,
         one_and_many,
     ),
-    Conclusion("Fine-tuning is fast and accurate.", "transfer", fast_and_accurate, by_freedom),
+    Conclusion(
+        "Fine-tuning is fast and accurate.",
+        "transfer",
+        f"At least {ACCURATE:.0%} accuracy in at most {FAST:.0%} of the time of training all layers. "
+        f"Pretraining adds at least {100 * WORTH:.0f} percentage point to random weights.",
+        fast_and_accurate,
+        by_freedom,
+    ),
     Conclusion(
         "Vision Transformers need data and tuning.",
         "data_hunger",
+        f"We call it true if the ViT is at least {100 * BEHIND:.0f} point behind with the fewest digits. With the most "
+        f"digits, at most {STILL_BEHIND:.0%} of the gap may be left. Tuning is not tested here.",
         needs_data,
         few_and_many,
     ),

@@ -1,7 +1,7 @@
-"""Cost: what right answers cost, in training and in answering, in seconds and in arithmetic.
+"""Cost: what correct answers cost, in training and in answering, in seconds and in arithmetic.
 
 The lab report calls CNNs simple and effective, fine-tuning fast and accurate, and Faster R-CNN overkill for one digit.
-All three are about what one gets for what one pays.
+All three statements compare a benefit with its cost.
 """
 
 from collections.abc import Iterator
@@ -11,43 +11,40 @@ import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
 from atelier.figures import plotting
-from atelier.studies.study import Findings, Point, Row, Study
+from atelier.studies.study import ACCURACY, NETWORK, Column, Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
 TIMED = 200  # answers
-STEPS = 4  # of training that are counted
-ANSWERS = ("Less than three times as much", "Three to thirty times as much", "More than thirty times as much")
+STEPS = 4  # training steps whose operations are counted
+ANSWERS = {
+    "under_3": "Less than 3 times as much",
+    "3_to_30": "3 to 30 times as much",
+    "over_30": "More than 30 times as much",
+}
 COSTS = {
     "training_seconds": "Training:<br>seconds",
     "training_multiply_adds": "Training:<br>arithmetic",
     "latency_p50_ms": "One answer:<br>milliseconds",
     "multiply_adds": "One answer:<br>arithmetic",
 }
-RATES = {  # what a network gives for each cost: a unit, and how many of it are an accuracy of 1 for a cost of 1
-    "training_seconds": ("percentage points a second of training", 100),
-    "training_multiply_adds": ("percentage points per million million multiply-adds of training", 100e12),
-    "latency_p50_ms": ("right answers a second", 1_000),
-    "multiply_adds": ("right answers per thousand million multiply-adds", 1e9),
+RATES = {  # the benefit per cost: its unit, and the factor from accuracy per cost
+    "training_seconds": ("percentage points per second of training", 100),
+    "training_multiply_adds": ("percentage points per 10¹² multiply-adds of training", 100e12),
+    "latency_p50_ms": ("correct answers per second", 1_000),
+    "multiply_adds": ("correct answers per 10⁹ multiply-adds", 1e9),
 }
 
 
 def points(quick: bool) -> list[Point]:
-    """Quick or not, there is one point a network: nothing is trained to the end here."""
+    """One point per network, quick or not: no training runs to its end here."""
     return [{"network": name} for name in MODELS]
 
 
 def measure(point: Point, device: str) -> Iterator[Row | None]:
-    """A network's row.
+    """The row of a network.
 
-    Columns, beside `network`, its name in MODELS:
-        accuracy: on the test digits, in 0..1, training_seconds, training_device: as its checkpoint says. What letters
-            cost that a backbone learnt before is not counted.
-        training_multiply_adds: of all training steps and of the frozen layers; of validation none.
-        latency_p50_ms: from one digit to its answer, the median.
-        multiply_adds: to read one digit, see `explain.architecture`.
-        accuracy_per_training_second, accuracy_per_training_multiply_add: the accuracy divided by these.
-        accuracy_per_answer_second, accuracy_per_multiply_add: right answers a second, one after the other, and right
-            answers a multiply-add.
+    `accuracy`, `training_seconds` and `training_device` are those of its checkpoint's card. `training_multiply_adds`
+    counts all training steps and the frozen layers, without validation. The pretraining on letters is not counted.
     """
     import statistics
 
@@ -60,29 +57,29 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     card = classifier.card
     accuracy, seconds = card["accuracy"], card["seconds"]
     milliseconds = statistics.median(answer_times(classifier, TIMED))
-    work = int(layers(classifier).mult_adds.sum())
+    multiply_adds = int(layers(classifier).mult_adds.sum())
     yield None
-    training_work = training_multiply_adds(card, device)
+    training_total = training_multiply_adds(card, device)
     yield {
         "accuracy": accuracy,
         "training_seconds": seconds,
         "training_device": card["device_name"],
-        "training_multiply_adds": training_work,
+        "training_multiply_adds": training_total,
         "latency_p50_ms": milliseconds,
-        "multiply_adds": work,
+        "multiply_adds": multiply_adds,
         "accuracy_per_training_second": accuracy / seconds,
-        "accuracy_per_training_multiply_add": accuracy / training_work,
+        "accuracy_per_training_multiply_add": accuracy / training_total,
         "accuracy_per_answer_second": 1000 * accuracy / milliseconds,
-        "accuracy_per_multiply_add": accuracy / work,
+        "accuracy_per_multiply_add": accuracy / multiply_adds,
     }
 
 
 def training_multiply_adds(card: dict[str, Any], device: str) -> int:
-    """How many multiply-adds the training of a checkpoint took, from those of STEPS steps, forth and back, and of what
-    frozen layers make of a digit.
+    """The multiply-adds that the training of a checkpoint took, extrapolated from STEPS steps and one frozen forward.
 
     Args:
-        card: the checkpoint's.
+        card: the checkpoint's card.
+        device: "cpu", "cuda" or "mps".
     """
     import json
     from dataclasses import replace
@@ -108,59 +105,57 @@ def training_multiply_adds(card: dict[str, Any], device: str) -> int:
     steps = recipe.epochs * (recipe.train_size // recipe.batch_size)
     frozen, _ = count_operations(card["model"], json.dumps(card["config"], sort_keys=True))
     copies = min(recipe.epochs, recipe.variations) * recipe.train_size
-    return (steps * counter.get_total_flops() // STEPS + copies * frozen) // 2  # an operation each: times, plus
+    return (steps * counter.get_total_flops() // STEPS + copies * frozen) // 2  # two operations: a product and a sum
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """How much more the costliest network costs than the cheapest, in answering and in training."""
-    if (table[list(COSTS)] <= 0).any(axis=None):
-        raise ValueError("nothing costs nothing")
-    low, high = _ends(table, "multiply_adds")
+    """The cost of the most expensive network compared with the cheapest, in answering and in training."""
+    low, high = ends(table, "multiply_adds")
     ratio = high.multiply_adds / low.multiply_adds
-    right = 0 if ratio < 3 else 1 if ratio <= 30 else 2
+    facts = {"cheapest": low.network, "dearest": high.network, "ratio": ratio}
     if low.network == high.network:
-        title = MODELS[low.network].title
-        first = f"The {title} needs {low.multiply_adds:,.0f} multiply-adds to read a digit."
-        return Findings(None, (first, f"It was trained in {low.training_seconds:,.0f} s and reads {low.accuracy:.2%}."))
-    first = (
-        f"To read one digit, the {MODELS[high.network].title} does {ratio:.3g} times the arithmetic of the "
-        f"{MODELS[low.network].title}, and reads {high.accuracy:.2%} right instead of {low.accuracy:.2%}: "
-        f"{rate(high, 'multiply_adds')} instead of {_number(low, 'multiply_adds')}."
-    )
-    comparable, device = trained_alike(table)
-    low, high = _ends(comparable, "training_seconds")
-    second = (
-        f"On {device}, the {MODELS[high.network].title} trained {high.training_seconds:,.0f} s for "
-        f"{high.accuracy:.2%} and the {MODELS[low.network].title} {low.training_seconds:,.0f} s for "
-        f"{low.accuracy:.2%}: {rate(high, 'training_seconds')} instead of {_number(low, 'training_seconds')}."
-    )
+        return Findings(None, facts, ("Only one network has been measured yet.",))
+    answer = "under_3" if ratio < 3 else "3_to_30" if ratio <= 30 else "over_30"
+    sentences = [
+        f"For one digit, the {title(high)} does {ratio:.3g} times the arithmetic of the {title(low)}.",
+        f"The {title(high)} reads {high.accuracy:.2%} of the digits correctly, the {title(low)} {low.accuracy:.2%}.",
+    ]
+    comparable, _ = trained_alike(table)
     if len(comparable) < 2:
-        second = "No two of these networks were trained on the same device, so their seconds cannot be compared."
-    return Findings(right, (first, second))
+        sentences.append("The training times come from different devices and cannot be compared.")
+    else:
+        low, high = ends(comparable, "training_seconds")
+        facts |= {"training": (low.network, high.network)}
+        times = high.training_seconds / low.training_seconds
+        sentences.append(
+            f"The training of the {title(high)} took {times:.3g} times as long as that of the {title(low)}."
+        )
+    return Findings(answer, facts, tuple(sentences))
+
+
+def title(row: pd.Series) -> str:
+    return MODELS[row.network].title
 
 
 def trained_alike(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows whose networks were trained on the device on which most were, and that device: only their seconds can be
-    compared."""
+    """The rows of the most common training device, and that device: only their training times can be compared."""
     device = table.training_device.mode()[0]
     return table[table.training_device == device], device
 
 
 def rate(row: pd.Series, cost: str) -> str:
-    """What a network gives for a cost, in words."""
-    return f"{_number(row, cost)} {RATES[cost][0]}"
+    """The benefit of a network per cost, with its unit."""
+    unit, factor = RATES[cost]
+    return f"{factor * row.accuracy / row[cost]:,.3g} {unit}"
 
 
-def _number(row: pd.Series, cost: str) -> str:
-    return f"{RATES[cost][1] * row.accuracy / row[cost]:,.3g}"
-
-
-def _ends(table: pd.DataFrame, cost: str) -> tuple[pd.Series, pd.Series]:
-    return table.iloc[table[cost].argmin()], table.iloc[table[cost].argmax()]
+def ends(table: pd.DataFrame, cost: str) -> tuple[pd.Series, pd.Series]:
+    """The rows with the lowest and the highest cost."""
+    return table.loc[table[cost].idxmin()], table.loc[table[cost].idxmax()]
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Each cost of a right answer as a multiple of the cheapest network's, and what one gets for it."""
+    """Each cost of a correct answer as a multiple of the cheapest network's cost."""
     comparable, device = trained_alike(table)
     costs = table.set_index("network")[list(COSTS)]
     costs["training_seconds"] = comparable.set_index("network").training_seconds  # NaN for the others
@@ -174,16 +169,17 @@ def figure(table: pd.DataFrame) -> Figure:
             mode="markers",
             marker={"color": MODELS[network].colour, "size": 16, "opacity": 0.85},
             text=[rate(row, cost) for cost in COSTS],
-            hovertemplate="%{fullData.name}: %{text}<br>%{x:.3~g} times the cheapest<extra></extra>",
+            hovertemplate="%{fullData.name}: %{text}<br>%{x:.3~g} times the lowest cost<extra></extra>",
         )
         for (_, row), network, accuracy in zip(table.iterrows(), table.network, table.accuracy, strict=True)
     ]
-    subtitle = "Further right: costs more, times the cheapest"
+    subtitle = "Further right: more expensive, as a multiple of the cheapest"
     if len(comparable) < len(table):
-        subtitle += f"<br>Training seconds: those trained on {device.partition(' (')[0]}"  # without its model: short
+        short = device.partition(" (")[0]  # without the name of the processor
+        subtitle += f"<br>Training seconds: only of networks trained on {short}"
     return plotting.figure(
         dots,
-        "What does a right answer cost?",
+        "What does a correct answer cost?",
         subtitle,
         xaxis=plotting.axis() | {"type": "log", "tickformat": "~s", "ticksuffix": " ×", "dtick": 1},
         yaxis=plotting.axis() | {"autorange": "reversed"},
@@ -197,22 +193,24 @@ def figure(table: pd.DataFrame) -> Figure:
 STUDY = Study(
     name="cost",
     title="Cost",
-    question="To read one digit, how much more arithmetic does the costliest network do than the cheapest?",
-    answers=ANSWERS,
-    method="Counted and timed for the shipped networks. What a backbone has learnt on letters before is not counted.",
-    columns=(
-        "network",
-        "accuracy",
-        "training_seconds",
-        "training_device",
-        "training_multiply_adds",
-        "latency_p50_ms",
-        "multiply_adds",
-        "accuracy_per_training_second",
-        "accuracy_per_training_multiply_add",
-        "accuracy_per_answer_second",
-        "accuracy_per_multiply_add",
-    ),
+    question="For one digit, how much more arithmetic does the most expensive network do than the cheapest?",
+    choices=ANSWERS,
+    method="Counted and timed with the ready-made networks. The pretraining on letters is not counted.",
+    columns={
+        "network": NETWORK,
+        "accuracy": ACCURACY,
+        "training_seconds": Column("Training, s", "positive", format="%.0f"),
+        "training_device": Column("Trained on", "text"),
+        "training_multiply_adds": Column("Multiply-adds of training", "positive", format="compact"),
+        "latency_p50_ms": Column("Latency, ms", "positive", format="%.2f"),
+        "multiply_adds": Column("Multiply-adds for one digit", "positive", format="compact"),
+        "accuracy_per_training_second": Column("Accuracy per training second", "positive", format="scientific"),
+        "accuracy_per_training_multiply_add": Column(
+            "Accuracy per training multiply-add", "positive", format="scientific"
+        ),
+        "accuracy_per_answer_second": Column("Correct answers per second", "positive", format="%.1f"),
+        "accuracy_per_multiply_add": Column("Correct answers per multiply-add", "positive", format="scientific"),
+    },
     points=points,
     measure=measure,
     findings=findings,

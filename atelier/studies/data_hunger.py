@@ -1,19 +1,20 @@
-"""Data hunger: how well each network reads after learning from 100 digits, and after 55,000.
+"""Data hunger: the accuracy of each network after training on few digits and on many.
 
-The lab report says that Vision Transformers need more data than CNNs: nothing in them knows that neighbouring pixels
-belong together, so they have to learn it (Dosovitskiy et al. 2020, arXiv:2010.11929).
+The lab report says that Vision Transformers need more data than CNNs: no part of them knows that neighbouring pixels
+belong together, and they have to learn it (Dosovitskiy et al. 2020, arXiv:2010.11929).
 
-One rule for all five: each network learns by its own recipe, in its full version, but takes about a tenth of the steps:
-so the sixty trainings end within two hours on two cores. It takes these steps whatever the size, and so passes often
-over few digits, dozens or hundreds of times over 100 of them, and once or twice over all 55,000. A batch holds
-all digits where there are fewer than its size. The digits are drawn anew for each seed, each class in its share, and
-are the same for all five. What is read then are 5,000 test digits; nothing is chosen on them.
+One rule for all networks: each trains by its own full recipe, but with about a tenth of its steps, and so sixty
+trainings end within two hours on two cores. The number of steps does not depend on the number of digits: 100 digits are
+repeated hundreds of times, and 55,000 once or twice. A batch holds all digits where there are fewer than its size. Each
+seed draws other digits, stratified by class, the same for all networks. The accuracy is that on 5,000 test digits;
+nothing is chosen on them.
 
-The quick version takes a quarter of the demo recipes' steps: three sizes, one seed, 2,000 test digits.
+The quick version takes a quarter of the demo recipes' steps, with three sizes, one seed and 2,000 test digits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
@@ -21,8 +22,8 @@ from plotly.graph_objects import Figure, Scatter
 from atelier.data import mnist
 from atelier.figures import plotting, sweeps
 from atelier.recipe import Recipe
-from atelier.studies.study import Findings, Point, Row, Study
-from atelier.zoo import MODELS
+from atelier.studies.study import ACCURACY, DIGITS, NETWORK, SECONDS, SEED, Column, Findings, Point, Row, Study
+from atelier.zoo import MODELS, Family, of_family
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,12 @@ def points(quick: bool) -> list[Point]:
 
 
 def epochs(recipe: Recipe, size: int, share: float) -> int:
-    """Passes over so many digits that come nearest to a share of the recipe's steps; at least one."""
+    """The number of passes over `size` digits that is nearest to a share of the recipe's steps; at least one."""
     return max(1, round(share * steps(recipe, recipe.train_size, recipe.epochs) / steps(recipe, size, 1)))
 
 
 def steps(recipe: Recipe, size: int, epochs: int) -> int:
-    """How many so many passes over so many digits are."""
+    """The number of steps in `epochs` passes over `size` digits."""
     return epochs * (size // min(recipe.batch_size, size))
 
 
@@ -78,92 +79,101 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     )
     classifier, seconds = yield from trial.train(point["network"], {}, recipe, device)
     images, labels = mnist.load("test")
-    read = trial.stratified(labels, point["digits"])
-    accuracy = yield from trial.accuracy(classifier, images[read], labels[read])
+    subset = trial.stratified(labels, point["digits"])
+    accuracy = yield from trial.accuracy(classifier, images[subset], labels[subset])
     yield point | {"accuracy": accuracy, "seconds": seconds}
 
 
-# What the numbers say ------------------------------------------------------------------------------------------------
+# Findings ------------------------------------------------------------------------------------------------------------
 
 
-ANSWERS = (
-    "From the start: already with the fewest digits",
-    "From somewhere in between",
-    "Only with the most digits",
-    "Never: with the most digits the CNN is ahead",
-)
+ANSWERS = {
+    "start": "With the fewest digits already",
+    "between": "At a size in between",
+    "most": "Only with the most digits",
+    "never": "Never: the CNN stays ahead",
+}
+
+
+def compared() -> tuple[str, str]:
+    """The two networks of the question: the first convolutional one and the first transformer."""
+    return of_family(Family.CONVOLUTIONAL)[0], of_family(Family.TRANSFORMER)[0]
 
 
 def findings(table: pd.DataFrame) -> Findings:
     means = table.groupby(["size", "network"]).accuracy.mean().unstack()
-    right, crossing = the_crossing(means.reindex(columns=["cnn", "vit"]).dropna())
+    answer, facts, sentences = the_crossing(means.reindex(columns=compared()).dropna())
     complete = means.dropna()
-    budget = "" if complete.empty else the_budget(table[table["size"] == complete.index[-1]])
-    return Findings(right, (crossing, f"{the_ends(complete)}{budget}."))
+    if not complete.empty:
+        ends, told = the_ends(complete)
+        budget, limit = the_budget(table[table["size"] == complete.index[-1]])
+        facts, sentences = facts | ends | budget, sentences + told + limit
+    return Findings(answer, facts, tuple(sentences))
 
 
-def the_crossing(means: pd.DataFrame) -> tuple[int | None, str]:
-    """The right answer, and the sentence on two networks' curves; `means` has a row a size, rising."""
-    if means.empty:
-        return None, "No size has been measured with both the CNN and the ViT."
-    if len(means) == 1:
-        size, read = means.index[0], means.iloc[0]
-        return None, (
-            f"With {size:,} digits, the only size measured with both, the ViT reads {sweeps.percent(read.vit)} and the "
-            f"CNN {sweeps.percent(read.cnn)}."
-        )
-    few, many = means.index[[0, -1]]
-    numbers = "the ViT reads " + ", and ".join(
-        f"{sweeps.percent(means.vit[size])} against {sweeps.percent(means.cnn[size])} with {size:,} digits"
-        for size in (few, many)
-    )
-    behind = means.index[means.vit < means.cnn]
-    if few not in behind and many in behind:
-        return 3, f"The curves cross the other way: with more digits, the CNN overtakes the ViT; {numbers}."
+def the_crossing(means: pd.DataFrame) -> tuple[str | None, dict[str, Any], list[str]]:
+    """Answer, facts and sentences on the two compared networks; `means` has a row per size, rising."""
+    cnn, vit = compared()
+    cnn_title, vit_title = MODELS[cnn].title, MODELS[vit].title
+    lead = means[vit] - means[cnn]
+    facts = {"lead": lead.to_dict()}  # of the transformer, by size
+    if len(lead) < 2:
+        return None, facts, [f"Fewer than two sizes have been measured with both {cnn_title} and {vit_title}."]
+    behind = lead.index[lead < 0]
+    few, many = lead.index[[0, -1]]
     if many in behind:
-        return 3, f"The CNN is ahead with few digits and with many: {numbers}."
-    if behind.empty:
-        return 0, f"The ViT is never behind the CNN: {numbers}."
-    first = means.index[means.index > behind[-1]][0]
-    return (2 if first == many else 1), f"The curves cross: from {first:,} digits on the ViT leads; {numbers}."
+        answer, first = "never", None
+        crossing = f"The {cnn_title} is ahead with few digits and with many."
+        if few not in behind:
+            crossing = f"The {cnn_title} overtakes the {vit_title} as the digits become more."
+    elif behind.empty:
+        answer, first, crossing = "start", few, f"The {vit_title} is never behind the {cnn_title}."
+    else:
+        first = lead.index[lead.index > behind[-1]][0]
+        answer = "most" if first == many else "between"
+        crossing = f"The {vit_title} catches up with the {cnn_title} at {first:,} digits."
+    gaps = [f"With {size:,} digits, the {vit_title} is {gap_in_words(lead[size])}." for size in (few, many)]
+    return answer, facts | {"from": first}, [crossing, *gaps]
 
 
-def the_ends(means: pd.DataFrame) -> str:
-    """The sentence on all networks, with the fewest and with the most digits."""
-    if means.empty:
-        return "No size has been measured with all of these networks"
+def gap_in_words(lead: float) -> str:
+    return f"{abs(100 * lead):.1f} percentage points {'behind' if lead < 0 else 'ahead'}"
+
+
+def the_ends(means: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
+    """Facts and sentences on all networks, with the fewest and with the most digits."""
     few, many = means.iloc[0], means.iloc[-1]
-    best, worst = (MODELS[name].title for name in (few.idxmax(), few.idxmin()))
-    if best == worst:
-        return (
-            f"The {best} reads {sweeps.percent(few.max())} with {few.name:,} digits, and {sweeps.percent(many.max())} "
-            f"with {many.name:,}"
-        )
-    return (
-        f"With {few.name:,} digits the {best} reads most, {sweeps.percent(few.max())}, and the {worst} least, "
-        f"{sweeps.percent(few.min())}; with {many.name:,} digits, {100 * (many.max() - many.min()):.1f} percentage "
-        "points lie between the best and the worst"
-    )
+    facts = {"best_with_few": few.idxmax(), "spread_with_many": many.max() - many.min()}
+    sentences = [
+        f"With {few.name:,} digits, the {MODELS[few.idxmax()].title} is the most accurate: {sweeps.percent(few.max())}."
+    ]
+    if len(many) > 1:
+        spread = f"{100 * facts['spread_with_many']:.1f} percentage points"
+        sentences.append(f"With {many.name:,} digits, {spread} separate the best network from the worst.")
+    return facts, sentences
 
 
-def the_budget(most: pd.DataFrame) -> str:
-    """What else than digits limits the right-hand end: the rest of a sentence, empty if each network takes as many
-    steps there as its recipe does. `most` are the rows of this end."""
-    shares = []
-    for network, preset, size, epochs in zip(most.network, most.preset, most["size"], most.epochs, strict=True):
-        recipe = MODELS[network].presets[preset]
-        shares.append(steps(recipe, size, epochs) / steps(recipe, recipe.train_size, recipe.epochs))
-    if min(shares) >= 1:
-        return ""
-    passes = between(most.epochs, ",") + (" pass" if most.epochs.max() == 1 else " passes")
-    digits, steps_taken = most["size"].max(), between(shares, ".0%")
-    told = f"{passes} over the {digits:,} digits, {steps_taken} of the steps of each recipe"
-    return f"; that end is limited by the budget, too: {told}"
+def the_budget(most: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
+    """How the number of training steps limits the largest size.
 
+    Args:
+        most: the rows of this size.
 
-def between(values: Iterable[float], form: str) -> str:
-    """As "1 to 2", or "1" if all are the same."""
-    return " to ".join(dict.fromkeys(format(end(values), form) for end in (min, max)))
+    Returns:
+        the share of its recipe's steps by network, and a sentence unless each network takes all of them.
+    """
+    shares = {}
+    for row in most.itertuples():
+        recipe = MODELS[row.network].presets[row.preset]
+        shares[row.network] = steps(recipe, row.size, row.epochs) / steps(recipe, recipe.train_size, recipe.epochs)
+    if min(shares.values()) >= 1:
+        return {"budget": shares}, []
+    size, share = most["size"].max(), max(shares.values())
+    return {"budget": shares}, [
+        f"With {size:,} digits, no network takes more than {share:.0%} of its recipe's training steps."
+        if share < 1
+        else f"With {size:,} digits, some networks take fewer training steps than their recipe."
+    ]
 
 
 def figure(table: pd.DataFrame) -> Figure:
@@ -172,7 +182,7 @@ def figure(table: pd.DataFrame) -> Figure:
     sizes = sorted(set(table["size"]))
     return plotting.figure(
         lines,
-        "Who needs how many digits?",
+        "How many training digits does each network need?",
         "Higher is better · bars: from worst to best seed",
         xaxis=plotting.axis("training digits")
         | {"type": "log", "tickvals": sizes, "ticktext": [f"{size:,}" for size in sizes]},
@@ -183,7 +193,7 @@ def figure(table: pd.DataFrame) -> Figure:
 
 
 def line(network: str, by_size: pd.DataFrame) -> Scatter:
-    """A network's curve; `by_size` has mean, min, max and count of its accuracies at each size."""
+    """The curve of a network; `by_size` has mean, min, max and count of its accuracies at each size."""
     spec, heights = MODELS[network], sweeps.misread(by_size["mean"])
     return Scatter(
         x=by_size.index,
@@ -194,7 +204,7 @@ def line(network: str, by_size: pd.DataFrame) -> Scatter:
         line={"color": spec.colour, "width": 3},
         marker={"size": 10},
         customdata=by_size,
-        hovertemplate=f"<b>{spec.title}</b>, %{{x:,}} digits: %{{customdata[0]:.2%}} right<br>"
+        hovertemplate=f"<b>{spec.title}</b>, %{{x:,}} digits: %{{customdata[0]:.2%}} accuracy<br>"
         "worst seed %{customdata[1]:.2%}, best %{customdata[2]:.2%}<extra></extra>",
     )
 
@@ -202,11 +212,22 @@ def line(network: str, by_size: pd.DataFrame) -> Scatter:
 STUDY = Study(
     name="data_hunger",
     title="Data hunger",
-    question="From how many training digits on does the ViT read at least as well as the CNN?",
-    answers=ANSWERS,
-    method="Each network learns for about a tenth of the steps of its full recipe (quick: a quarter of its demo), with "
-    "many digits or with few. So none is at its best here.",
-    columns=("network", "size", "seed", "preset", "epochs", "digits", "accuracy", "seconds"),
+    question="From how many training digits on is the {1} at least as accurate as the {0}?".format(
+        *(MODELS[name].title for name in compared())
+    ),
+    choices=ANSWERS,
+    method="Each network trains on many digits or few, with about a tenth of the steps of its full recipe (quick: a "
+    "quarter of its demo). No network reaches its best accuracy here.",
+    columns={
+        "network": NETWORK,
+        "size": Column("Training digits", "positive"),
+        "seed": SEED,
+        "preset": Column("Recipe", "text", choices=("demo", "full")),
+        "epochs": Column("Epochs", "positive"),
+        "digits": DIGITS,
+        "accuracy": ACCURACY,
+        "seconds": SECONDS,
+    },
     points=points,
     measure=measure,
     findings=findings,

@@ -1,10 +1,10 @@
-"""One digit or many: when is a detector worth its price?
+"""One digit or many: when does a detector pay?
 
-The lab report calls Faster R-CNN powerful, but overkill for one digit. Without a detector, a number can be taken apart
-into connected pieces of ink, and the CNN reads each: fast, and right as long as digits do not touch. Here both read the
-same numbers of one to six test digits: apart, pushed together until their ink touches, and then on into each other. A
-number counts as read right if every digit is, in order. Milliseconds are the median for one number, from the picture to
-the reading.
+The lab report calls Faster R-CNN powerful, but overkill for one digit. Without a detector, a number can be split into
+connected pieces of ink, and a plain convolutional network reads each piece: fast, and correct as long as digits do not
+touch. Here both read the same numbers of one to six test digits: apart, pushed together until their ink touches, and
+pushed further. A number counts as correct if every digit is, in order. The time is the median for one number, from the
+picture to the reading.
 
 200 numbers of each kind; the quick version has 40.
 """
@@ -12,6 +12,7 @@ the reading.
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,17 +24,26 @@ from atelier.data.scenes import Scene
 from atelier.evaluation.significance import wilson
 from atelier.figures import sweeps
 from atelier.recipe import MOST_DIGITS
-from atelier.studies.study import Findings, Point, Row, Study
-from atelier.zoo import MODELS
+from atelier.studies.study import NETWORK, Column, Findings, Point, Row, Study
+from atelier.zoo import MODELS, Family, of_family
 
-NETWORKS = {"cnn": "CNN on pieces", "faster_rcnn": "Faster R-CNN"}
-# Of the narrower neighbour's width: how far two digits are pushed together after their ink touches; below 0, the gap
+# Shares of the narrower digit's width: how far two digits are pushed together after their ink touches; below 0, the gap
 # between their boxes.
 OVERLAPS = (-0.25, 0.0, 0.1, 0.2, 0.3, 0.4)
 INK, SHARPNESS = 64, 2.0  # pixels, the height of a digit; as scenes have it on average
 HEIGHT = 720  # pixels of the figure
-SCORE = 0.5  # the least of a detection that counts
-WORTH = 0.05  # a detector pays if it reads so many more of the numbers right: five of a hundred
+SCORE = 0.5  # detections with less do not count
+WORTH = 0.05  # a detector pays if it reads this share more of the numbers correctly
+
+
+def readers() -> tuple[str, str]:
+    """The network that reads pieces of ink, the first convolutional one, and the detector."""
+    return of_family(Family.CONVOLUTIONAL)[0], of_family(Family.DETECTOR)[0]
+
+
+def titles() -> dict[str, str]:
+    pieces, detector = readers()
+    return {pieces: f"{MODELS[pieces].title} on pieces", detector: MODELS[detector].title}
 
 
 def points(quick: bool) -> list[Point]:
@@ -41,7 +51,7 @@ def points(quick: bool) -> list[Point]:
         {"network": network, "digits": digits, "overlap": overlap, "scenes": 40 if quick else 200}
         for digits in range(1, MOST_DIGITS + 1)
         for overlap in (OVERLAPS if digits > 1 else OVERLAPS[:1])
-        for network in NETWORKS
+        for network in readers()
     ]
 
 
@@ -49,23 +59,23 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     from atelier.studies import trial
 
     classifier = trial.shipped(point["network"], device)
-    right, taken = 0, []
+    correct, times = 0, []
     for number in range(point["scenes"]):
         scene = numbered(number, point["digits"], point["overlap"])
         started = time.perf_counter()
-        if point["network"] == "faster_rcnn":
-            found = classifier.detect(scene.picture, SCORE)
+        if MODELS[point["network"]].family is Family.DETECTOR:
+            detections = classifier.detect(scene.picture, SCORE)
         else:
-            found = classifier.read_pieces(scene.picture)
-        taken.append(1000 * (time.perf_counter() - started))
-        right += found.reading == scene.reading
+            detections = classifier.read_pieces(scene.picture)
+        times.append(1000 * (time.perf_counter() - started))
+        correct += detections.reading == scene.reading
         if number % 20 == 0:
             yield None
-    yield point | {"reading_accuracy": right / len(taken), "milliseconds": float(np.median(taken))}
+    yield point | {"reading_accuracy": correct / len(times), "milliseconds": float(np.median(times))}
 
 
 def numbered(number: int, digits: int, overlap: float) -> Scene:
-    """The scene with this number of its kind: the same today, for every network, and with every overlap."""
+    """The scene with this number of its kind: the same digits for every network and every overlap."""
     images, labels = mnist.load("test")
     chosen = np.random.default_rng([digits, number]).integers(len(images), size=digits)
     return in_a_row(images[chosen], labels[chosen], overlap)
@@ -98,14 +108,16 @@ def in_a_row(images: np.ndarray, labels: np.ndarray, overlap: float) -> Scene:
 
 
 def step(before: np.ndarray, after: np.ndarray, overlap: float) -> int:
-    """How many columns after a digit `uint8[INK, W]` its neighbour begins; at least one, so that they stay in order."""
+    """The number of columns from a digit `uint8[INK, W]` to its neighbour; at least one, which keeps their order."""
     start = before.shape[1] if overlap < 0 else touching(before, after)
     return max(1, start - round(overlap * min(before.shape[1], after.shape[1])))
 
 
 def touching(before: np.ndarray, after: np.ndarray) -> int:
-    """How many columns after a digit its neighbour begins that is moved towards it until their ink touches, corners
-    included, as pieces of ink hang together in `scenes.pieces`."""
+    """The number of columns from a digit to a neighbour that is moved towards it until their ink touches.
+
+    Corners count, as in `scenes.pieces`.
+    """
     far = before.shape[1] + after.shape[1]  # a row without ink touches nothing
     black, white = before < scenes.INK, after < scenes.INK
     last = np.where(black.all(1), -far, before.shape[1] - 1 - (~black)[:, ::-1].argmax(1))
@@ -122,78 +134,79 @@ def enlarged(ink: np.ndarray) -> np.ndarray:
     return np.clip((soft - 127.5) * SHARPNESS + 127.5, 0, 255).astype(np.uint8)
 
 
-# What the numbers say ------------------------------------------------------------------------------------------------
+# Findings ------------------------------------------------------------------------------------------------------------
 
 
-ANSWERS = (
-    "Always, even for one digit",
-    "As soon as there are several digits",
-    "Only when digits touch or overlap",
-    "Never",
-)
+ANSWERS = {
+    "always": "Always, even for one digit",
+    "several": "As soon as there are several digits",
+    "touching": "Only when digits touch or overlap",
+    "never": "Never",
+}
+COUNTS = ["correct_pieces", "scenes_pieces", "correct_detector", "scenes_detector"]
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    if (table.scenes < 1).any():
-        raise ValueError("no scenes")
-    table = table.assign(right=(table.reading_accuracy * table.scenes).round().astype(int))
-    cnn, detector = (table[table.network == network] for network in NETWORKS)
-    both = cnn.merge(detector, on=["digits", "overlap"], suffixes=("_cnn", "_detector"))
-    both = both.sort_values(["digits", "overlap"])
+    table = table.assign(correct=(table.reading_accuracy * table.scenes).round().astype(int))
+    pieces, detector = (table[table.network == network] for network in readers())
+    both = pieces.merge(detector, on=["digits", "overlap"], suffixes=("_pieces", "_detector"))
     if both.empty:
-        return Findings(None, ("No numbers have been read both ways.", "So they cannot be compared."))
-    right, where = the_start(both)
-    return Findings(right, (the_price(both.iloc[0]), where))
+        return Findings(None, {}, ("No numbers have been read by both networks yet.",))
+    both = both.sort_values(["digits", "overlap"])
+    title, first = MODELS[readers()[1]].title, both.iloc[0]
+    slower = first.milliseconds_detector / first.milliseconds_pieces
+    digits = "one digit" if first.digits == 1 else f"{first.digits} digits"
+    answer, facts, sentences = the_start(both)
+    price = f"For {digits}, {title} takes {slower:.1f} times as long as the {MODELS[readers()[0]].title}."
+    return Findings(answer, facts | {"slower": slower}, (price, *sentences))
 
 
-def the_price(read: pd.Series) -> str:
-    """The sentence on what a detector costs where there are the fewest digits."""
-    digits = "one digit" if read.digits == 1 else f"{read.digits} digits"
-    longer = read.milliseconds_detector / read.milliseconds_cnn
-    return (
-        f"With {digits}, Faster R-CNN reads {sweeps.percent(read.reading_accuracy_detector)} right in "
-        f"{read.milliseconds_detector:.1f} ms, and the CNN on connected pieces "
-        f"{sweeps.percent(read.reading_accuracy_cnn)} in {read.milliseconds_cnn:.1f} ms: the detector takes "
-        f"{longer:.1f} times as long."
-    )
-
-
-def the_start(both: pd.DataFrame) -> tuple[int | None, str]:
-    """The right answer, and the sentence on where a detector starts to pay."""
-    counts = ["right_cnn", "scenes_cnn", "right_detector", "scenes_detector"]
-    several = both[both.digits > 1].groupby("overlap")[counts].sum()
-    kinds = [("one digit", 0, read) for _, read in both[both.digits == 1].iterrows()]
-    kinds += [(kind(overlap), 1 if overlap < 0 else 2, read) for overlap, read in several.iterrows()]
-    paying = [of for of in kinds if pays(of[2])]
-    name, answer, read = [*paying, kinds[-1]][0]
-    numbers = (
-        f"it reads {sweeps.percent(read.right_detector / read.scenes_detector)} of the numbers right, the CNN on "
-        f"pieces {sweeps.percent(read.right_cnn / read.scenes_cnn)}"
-    )
+def the_start(both: pd.DataFrame) -> tuple[str | None, dict[str, Any], tuple[str, ...]]:
+    """The answer, facts and sentences: from which kind of number on a detector pays."""
+    several = both[both.digits > 1].groupby("overlap")[COUNTS].sum()
+    kinds = [("one digit", "always", counts) for _, counts in both[both.digits == 1].iterrows()]
+    kinds += [
+        (kind(overlap), "several" if overlap < 0 else "touching", counts) for overlap, counts in several.iterrows()
+    ]
+    paying = [of_kind for of_kind in kinds if pays(of_kind[2])]
+    name, answer, counts = [*paying, kinds[-1]][0]
     if paying:
-        return answer, f"A detector starts to pay with {name}: {numbers}."
-    never = len(ANSWERS) - 1 if answer == 2 else None  # None: digits that touch were not measured
-    return never, f"A detector does not pay here: even with {name}, {numbers}."
+        start = f"A detector pays from {name} on."
+    else:
+        start, answer = f"A detector does not pay, even with {name}.", "never" if answer == "touching" else None
+    detector, pieces = share(counts, "detector"), share(counts, "pieces")
+    readings = (
+        f"With {name}, {MODELS[readers()[1]].title} reads {sweeps.percent(detector)} of the numbers correctly.",
+        f"The {titles()[readers()[0]]} reads {sweeps.percent(pieces)}.",
+    )
+    return answer, {"kind": name, "detector": detector, "pieces": pieces}, (start, *readings)
 
 
-def pays(read: pd.Series) -> bool:
-    """Whether a detector reads WORTH more of the numbers right, and hardly by chance: the 95% intervals do not meet."""
-    cnn, detector = read.right_cnn / read.scenes_cnn, read.right_detector / read.scenes_detector
-    (_, most), (least, _) = wilson(read.right_cnn, read.scenes_cnn), wilson(read.right_detector, read.scenes_detector)
-    return round(detector - cnn, 9) >= WORTH and least > most  # rounded: 0.95 - 0.9 is 0.05
+def share(counts: pd.Series, reader: str) -> float:
+    return counts[f"correct_{reader}"] / counts[f"scenes_{reader}"]
+
+
+def pays(counts: pd.Series) -> bool:
+    """Whether a detector reads WORTH more of the numbers correctly, and the 95% intervals do not overlap."""
+    _, high = wilson(counts.correct_pieces, counts.scenes_pieces)
+    low, _ = wilson(counts.correct_detector, counts.scenes_detector)
+    gain = round(share(counts, "detector") - share(counts, "pieces"), 9)  # in binary, 0.95 - 0.9 is below 0.05
+    return gain >= WORTH and low > high
 
 
 def kind(overlap: float) -> str:
     if overlap < 0:
-        return "several digits apart"
-    return f"digits that overlap by {overlap:.0%} of their width" if overlap else "digits that touch"
+        return "several separate digits"
+    return f"digits that overlap by {overlap:.0%} of their width" if overlap else "touching digits"
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    titles = ["<b>Apart</b>", "<b>Closer and closer</b>, 2 digits or more", "<b>Milliseconds for one number</b>"]
-    figure = sweeps.panels(
-        titles, 1, "When does a detector pay?", "Higher: more read right · lowest panel: slower", HEIGHT
-    )
+    panels = [
+        "<b>Separate digits</b>",
+        "<b>Closer and closer</b>, 2 digits or more",
+        "<b>Milliseconds for one number</b>",
+    ]
+    figure = sweeps.panels(panels, 1, "When does a detector pay?", "Numbers read correctly · bottom: time", HEIGHT)
     for network in sweeps.networks(table):
         rows = table[table.network == network]
         apart = rows[rows.overlap < 0].sort_values("digits")
@@ -214,25 +227,25 @@ def figure(table: pd.DataFrame) -> Figure:
 
 
 def short(overlap: float) -> str:
-    """As on an axis."""
+    """The label of an overlap on an axis."""
     return "apart" if overlap < 0 else f"{overlap:.0%}" if overlap else "touching"
 
 
 def line(network: str, x: pd.Series, read: pd.DataFrame) -> Scatter:
-    """How many numbers are read right, with 95% intervals."""
-    right = (read.reading_accuracy * read.scenes).round().astype(int)
-    lows, highs = np.transpose([wilson(*pair) for pair in zip(right, read.scenes, strict=True)]).reshape(2, -1)
+    """The share of numbers that a network reads correctly, with 95% intervals."""
+    correct = (read.reading_accuracy * read.scenes).round().astype(int)
+    lows, highs = np.transpose([wilson(*pair) for pair in zip(correct, read.scenes, strict=True)]).reshape(2, -1)
     return Scatter(
         x=x,
         y=read.reading_accuracy,
         error_y={"array": highs - read.reading_accuracy, "arrayminus": read.reading_accuracy - lows, "thickness": 2},
-        name=NETWORKS[network],
+        name=titles()[network],
         legendgroup=network,
         mode="lines+markers",
         line={"color": MODELS[network].colour, "width": 3},
         marker={"size": 10},
         customdata=np.stack([lows, highs, read.scenes], axis=1),
-        hovertemplate=f"<b>{NETWORKS[network]}</b>, %{{x}}: %{{y:.1%}} of %{{customdata[2]:,}} numbers right<br>"
+        hovertemplate=f"<b>{titles()[network]}</b>, %{{x}}: %{{y:.1%}} of %{{customdata[2]:,}} numbers correct<br>"
         "95% interval: %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
     )
 
@@ -246,19 +259,26 @@ def speed(network: str, read: pd.DataFrame) -> Scatter:
         mode="lines+markers",
         line={"color": MODELS[network].colour, "width": 3},
         marker={"size": 10},
-        hovertemplate=f"<b>{NETWORKS[network]}</b>: %{{y:.1f}} ms<extra></extra>",
+        hovertemplate=f"<b>{titles()[network]}</b>: %{{y:.1f}} ms<extra></extra>",
     )
 
 
 STUDY = Study(
     name="one_or_many",
     title="One digit or many",
-    question="A detector costs time. When does Faster R-CNN read at least five more of a hundred numbers right than a "
-    "CNN that is given one connected piece of ink after the other?",
-    answers=ANSWERS,
-    method="Both read the same 200 numbers of each kind (quick: 40): one to six digits, apart, touching, overlapping. "
-    "A difference that may be chance does not count: where 95% intervals meet.",
-    columns=("network", "digits", "overlap", "scenes", "reading_accuracy", "milliseconds"),
+    question="When does a detector pay?",
+    choices=ANSWERS,
+    method=f"Without a detector, the {MODELS[readers()[0]].title} reads one connected piece of ink after the other. A "
+    "detector pays if it reads 5 percentage points more of the numbers correctly, and the 95% intervals are apart. "
+    "Both read the same 200 numbers of each kind (quick: 40).",
+    columns={
+        "network": NETWORK,
+        "digits": Column("Digits", "positive"),
+        "overlap": Column("Overlap", help="Share of a digit's width; below 0: a gap.", format="%.2f"),
+        "scenes": Column("Numbers", "positive"),
+        "reading_accuracy": Column("Numbers read correctly", "share", format="%.1f%%"),
+        "milliseconds": Column("Time, ms", "positive", "Median for one number.", "%.1f"),
+    },
     points=points,
     measure=measure,
     findings=findings,

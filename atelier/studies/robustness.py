@@ -1,8 +1,8 @@
-"""Robustness: which network still reads digits that are moved, resized, smudged or covered, and when does it fail?
+"""Robustness: which network still reads digits that are moved, resized, blurred or covered, and when does it fail?
 
-Ten changes at five severities, to the same 1,000 of the 10,000 test digits (each class in its share), the same pixels
-for every network; and 240 digits written with a pen, by other hands than MNIST's. What each change does to a digit
-stands in `evaluation/robustness.py`. The quick version has 250 digits and three severities.
+Ten corruptions at five severities, on the same 1,000 of the 10,000 test digits (stratified by class), with the same
+pixels for every network; and 240 digits that other people wrote with a pen. `evaluation/corruptions.py` defines the
+corruptions. The quick version has 250 digits and three severities.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from plotly.graph_objects import Figure, Scatter
 
 from atelier.data import hands, mnist
 from atelier.figures import sweeps
-from atelier.studies.study import Findings, Point, Row, Study
+from atelier.studies.study import ACCURACY, DIGITS, NETWORK, Column, Findings, Point, Row, Study
 from atelier.zoo import MODELS
 
 UNCHANGED, PEN = "none", "pen strokes"  # in place of a corruption
 STROKES = 240  # digits of the pen-stroke set
-COLUMNS, HEIGHT = 3, 880  # of the figure's panels; pixels of them all
+COLUMNS, HEIGHT = 3, 880  # panels side by side in the figure; its pixels
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ CORRUPTIONS = {
 
 def points(quick: bool) -> list[Point]:
     digits, severities = (250, (1, 3, 5)) if quick else (1_000, (1, 2, 3, 4, 5))
-    changes = [(UNCHANGED, 0, digits), (PEN, 0, STROKES)]
-    changes += [(corruption, severity, digits) for corruption in CORRUPTIONS for severity in severities]
+    conditions = [(UNCHANGED, 0, digits), (PEN, 0, STROKES)]
+    conditions += [(corruption, severity, digits) for corruption in CORRUPTIONS for severity in severities]
     return [
         {"network": network, "corruption": corruption, "severity": severity, "digits": count}
-        for corruption, severity, count in changes
+        for corruption, severity, count in conditions
         for network in MODELS
     ]
 
@@ -66,10 +66,12 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     yield point | {"amount": amount, "unit": unit, "accuracy": accuracy}
 
 
-@lru_cache(maxsize=1)  # the next network reads the same ones
+@lru_cache(maxsize=1)  # the next network reads the same digits
 def digits(corruption: str, amount: float, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Changed test digits `uint8[count, 28, 28]` and their labels `int64[count]`. Each test digit is always changed in
-    the same way."""
+    """Corrupted test digits `uint8[count, 28, 28]` and their labels `int64[count]`.
+
+    The same test digit always gets the same corruption.
+    """
     from atelier.evaluation import corruptions
     from atelier.studies import trial
 
@@ -79,65 +81,63 @@ def digits(corruption: str, amount: float, count: int) -> tuple[np.ndarray, np.n
     numbers = trial.stratified(labels, count)
     if corruption == UNCHANGED:
         return images[numbers], labels[numbers]
-    changed = [corruptions.corrupt(images[number], corruption, amount, seed=number) for number in numbers]
-    return np.stack(changed), labels[numbers]
+    corrupted = [corruptions.corrupt(images[number], corruption, amount, seed=number) for number in numbers]
+    return np.stack(corrupted), labels[numbers]
 
 
-# What the numbers say ------------------------------------------------------------------------------------------------
+# Findings ------------------------------------------------------------------------------------------------------------
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    changed = table[table.corruption.isin(CORRUPTIONS)]
-    by_network = changed.pivot_table(index=["corruption", "severity"], columns="network", values="accuracy")
+    corrupted = table[table.corruption.isin(CORRUPTIONS)]
+    by_network = corrupted.pivot_table(index=["corruption", "severity"], columns="network", values="accuracy")
     complete = by_network.reindex(columns=sweeps.networks(table)).dropna()
+    pen = table[table.corruption == PEN].accuracy
+    facts = {"accuracy": complete.mean().to_dict() if len(complete) else {}, "pen": pen.tolist()}
+    sentences = []
     if complete.empty:
-        return Findings(None, ("No change has been shown to all of these networks.", f"{the_pen(table)}."))
-    means = complete.mean()
-    best, worst = means.idxmax(), means.idxmin()
-    reads = f"reads {sweeps.percent(means[best])} of the changed digits right"
-    if len(means) > 1:
-        copes = f"The {MODELS[best].title} copes best: it {reads}"
-        copes += f", the {MODELS[worst].title}, the worst, {sweeps.percent(means[worst])}" if best != worst else ""
+        sentences.append("No corruption has been measured with all of these networks.")
     else:
-        copes = f"The {MODELS[best].title}, alone here, {reads}"
-    harm = complete.groupby("corruption").mean().mean(axis=1).sort_values()
-    harms = f"most harm does “{harm.index[0]}” ({sweeps.percent(harm.iloc[0])} read right on average)"
-    if len(harm) > 1:
-        harms += f", least “{harm.index[-1]}” ({sweeps.percent(harm.iloc[-1])})"
-    right = list(MODELS).index(best) if len(means) > 1 else None
-    return Findings(right, (f"{copes}.", f"{the_pen(table)}; {harms}."))
-
-
-def the_pen(table: pd.DataFrame) -> str:
-    read = table[table.corruption == PEN].accuracy
-    if read.empty:
-        return "Nobody has read the pen strokes yet"
-    least, most = sweeps.percent(read.min()), sweeps.percent(read.max())
-    return f"Of the digits written with a pen, {least if least == most else f'{least} to {most}'} are read right"
+        means, harm = complete.mean(), complete.groupby("corruption").mean().mean(axis=1).sort_values()
+        facts |= {"best": means.idxmax(), "worst": means.idxmin(), "harm": harm.to_dict()}
+        best, worst = (MODELS[facts[end]].title for end in ("best", "worst"))
+        sentences.append(
+            f"The {best} copes best: it reads {sweeps.percent(means.max())} of the changed digits correctly."
+        )
+        if best != worst:
+            sentences.append(f"The {worst} reads the fewest: {sweeps.percent(means.min())}.")
+        sentences.append(f"“{harm.index[0]}” does the most harm: {sweeps.percent(harm.iloc[0])} are read correctly.")
+        if len(harm) > 1:
+            sentences.append(f"“{harm.index[-1]}” does the least harm: {sweeps.percent(harm.iloc[-1])}.")
+    if len(pen):
+        sentences.append(
+            f"Of the pen strokes, {sweeps.percent(pen.min())} to {sweeps.percent(pen.max())} are read correctly."
+        )
+    return Findings(facts["best"] if len(facts["accuracy"]) > 1 else None, facts, tuple(sentences))
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    shown = [corruption for corruption in CORRUPTIONS if corruption in set(table.corruption)]
-    titles = [f"<b>{corruption}</b>" for corruption in [*shown, PEN]]
+    measured = [corruption for corruption in CORRUPTIONS if corruption in set(table.corruption)]
+    titles = [f"<b>{corruption}</b>" for corruption in [*measured, PEN]]
     figure = sweeps.panels(
-        titles, COLUMNS, "Which change makes it fail?", "0: unchanged · 5: strongest · higher is better", HEIGHT
+        titles, COLUMNS, "Which changes make a network fail?", "0: unchanged · 5: strongest · higher is better", HEIGHT
     )
     for network in sweeps.networks(table):
         rows = table[table.network == network]
-        for number, corruption in enumerate(shown):
+        for number, corruption in enumerate(measured):
             at = rows[rows.corruption.isin([UNCHANGED, corruption])].sort_values("severity")
             figure.add_trace(line(network, at), *sweeps.cell(number, COLUMNS))
-        figure.add_trace(dot(network, rows[rows.corruption == PEN]), *sweeps.cell(len(shown), COLUMNS))
+        figure.add_trace(dot(network, rows[rows.corruption == PEN]), *sweeps.cell(len(measured), COLUMNS))
     figure.update_yaxes(range=[0, 1.03], tickformat="~%", tickvals=[0, 0.5, 1], showticklabels=False)
     figure.update_yaxes(showticklabels=True, col=1)
     figure.update_xaxes(range=[-0.4, 5.4], tickvals=list(range(6)))
     names = {"tickvals": list(range(len(MODELS))), "ticktext": [""] * len(MODELS), "range": [-0.6, len(MODELS) - 0.4]}
-    row, column = sweeps.cell(len(shown), COLUMNS)
+    row, column = sweeps.cell(len(measured), COLUMNS)
     return figure.update_xaxes(names, row=row, col=column)
 
 
 def line(network: str, at: pd.DataFrame) -> Scatter:
-    """A network's accuracy under one change; `at` has a row a severity, from none on."""
+    """The accuracy of a network under one corruption; `at` has a row per severity, from none on."""
     spec = MODELS[network]
     return Scatter(
         x=at.severity,
@@ -147,39 +147,45 @@ def line(network: str, at: pd.DataFrame) -> Scatter:
         mode="lines+markers",
         line={"color": spec.colour, "width": 3},
         marker={"size": 7},
-        customdata=[spoken(*amount) for amount in zip(at.amount, at.unit, strict=True)],
-        hovertemplate=f"<b>{spec.title}</b>, %{{customdata}}: %{{y:.1%}} right<extra></extra>",
+        customdata=[in_words(*amount) for amount in zip(at.amount, at.unit, strict=True)],
+        hovertemplate=f"<b>{spec.title}</b>, %{{customdata}}: %{{y:.1%}} accuracy<extra></extra>",
     )
 
 
-def spoken(amount: float, unit: str) -> str:
+def in_words(amount: float, unit: str) -> str:
     return f"{amount:.0%}" if unit == "share" else f"{amount:g} {unit}" if amount else unit
 
 
-def dot(network: str, read: pd.DataFrame) -> Scatter:
-    """A network's accuracy on the pen strokes, in its place among the five."""
+def dot(network: str, measured: pd.DataFrame) -> Scatter:
+    """The accuracy of a network on the pen strokes, at its place in the registry."""
     spec = MODELS[network]
     return Scatter(
-        x=[list(MODELS).index(network)] * len(read),
-        y=read.accuracy,
+        x=[list(MODELS).index(network)] * len(measured),
+        y=measured.accuracy,
         name=spec.title,
-        legendgroup=network,  # stands for all its lines in the legend
+        legendgroup=network,  # its legend entry stands for all lines of the network
         mode="markers",
         marker={"color": spec.colour, "size": 15},
         cliponaxis=False,
-        hovertemplate=f"<b>{spec.title}</b>: %{{y:.1%}} of the pen strokes right<extra></extra>",
+        hovertemplate=f"<b>{spec.title}</b>: %{{y:.1%}} of the pen strokes<extra></extra>",
     )
 
 
 STUDY = Study(
     name="robustness",
     title="Robustness",
-    question="Digits are moved, turned, resized, smudged or covered, in the same way for all five. Which network copes "
-    "best?",
-    answers=tuple(spec.title for spec in MODELS.values()),
-    method="All read the same 1,000 changed test digits (quick: 250), and "
-    f"{STROKES} written with a pen, by other hands.",
-    columns=("network", "corruption", "severity", "digits", "amount", "unit", "accuracy"),
+    question="Which network copes best with digits that are moved, turned, resized, blurred or covered?",
+    method="Each network reads the same 1,000 changed test digits (quick: 250). It also reads "
+    f"{STROKES} digits that other people wrote with a pen.",
+    columns={
+        "network": NETWORK,
+        "corruption": Column("Change", "text", choices=(UNCHANGED, PEN, *CORRUPTIONS)),
+        "severity": Column("Severity"),
+        "digits": DIGITS,
+        "amount": Column("Amount", format="%.2f"),
+        "unit": Column("Unit", "text"),
+        "accuracy": ACCURACY,
+    },
     points=points,
     measure=measure,
     findings=findings,

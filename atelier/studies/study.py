@@ -1,28 +1,63 @@
-"""What a study is: an experiment that puts a sentence of the lab report to the test.
+"""A study: an experiment that tests a statement of the lab report.
 
 Each study is a module of this package that can be read alone, from its question to its figure. It imports PyTorch only
-while it measures, for pages show its results and must not wait seconds for that.
+while it measures, because pages show its results and must not wait seconds for the import.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from atelier.zoo import MODELS
+
 Value = str | int | float | bool
-Point = dict[str, Value]  # what is measured in one go, such as {"network": "cnn", "size": 1_000, "seed": 0}
-Row = dict[str, Value | np.ndarray]  # of the table: its point and what was measured there; arrays are kept beside it
-SKIPPED = "Skipped: "  # begins the `note` of a row that could not be measured: a resume tries again
+Point = dict[str, Value]  # one measurement, such as {"network": "cnn", "size": 1_000, "seed": 0}
+Row = dict[str, Value | np.ndarray]  # of the table: its point and the measured values; arrays are stored beside it
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a study's table: which values it may hold, and how pages display it."""
+
+    label: str
+    kind: str = "number"  # "number", "positive" (above 0), "share" (0 to 1, displayed in percent) or "text"
+    help: str = ""
+    format: str = "localized"  # of a number, as `streamlit.column_config.NumberColumn` takes it
+    choices: tuple[str, ...] = ()  # the only values of a text; empty: any
+    best: str = ""  # "highest" or "lowest" where one value is better than another
+    same: str = ""  # only rows with the same value in this other column can be compared
+    optional: bool = False  # a number that may be missing
+
+    def accepts(self, values: pd.Series) -> bool:
+        """Whether a table may hold these values; missing ones are not checked here."""
+        if self.kind == "text":
+            return not self.choices or bool(values.isin(self.choices).all())
+        low, high = (0, 1) if self.kind == "share" else (-np.inf, np.inf)
+        return bool(
+            values.between(low, high).all()
+            and np.isfinite(values).all()
+            and (self.kind != "positive" or values.gt(0).all())
+        )
+
+
+NETWORK = Column("Network", "text")
+ACCURACY = Column("Accuracy", "share", "Share of the test digits read correctly.", "%.2f%%")
+SEED = Column("Seed")
+DIGITS = Column("Test digits", "positive")
+SECONDS = Column("Training, s", "positive", format="%.1f")
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the numbers of a table say. Other numbers give other findings."""
+    """What the numbers of a table show."""
 
-    right: int | None  # the place in the study's answers that they support; None if too little is measured to tell
-    sentences: tuple[str, str]
+    answer: str | None  # key of the study's answer that they support; None: too little is measured
+    facts: Mapping[str, Any]  # the values behind the sentences, by name
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -32,14 +67,19 @@ class Study:
     name: str  # as in the command line and in file names
     title: str
     question: str  # that a class answers before it sees the numbers
-    answers: tuple[str, ...]  # to choose from
-    method: str  # how it is measured, in a sentence or two
-    columns: tuple[str, ...]  # of the table: all that findings, figure and pages may ask for
-    points: Callable[[bool], list[Point]]  # quick or whole -> what to measure, one after the other
+    method: str  # how it is measured, in a few sentences
+    columns: Mapping[str, Column]  # of the table, by name
+    points: Callable[[bool], list[Point]]  # quick or whole: what to measure, in this order
     measure: Callable[[Point, str], Iterator[Row | None]]  # a point, on "cpu", "cuda" or "mps"; see below
     findings: Callable[[pd.DataFrame], Findings]
     figure: Callable[[pd.DataFrame], go.Figure]
-    unknown: tuple[str, ...] = ()  # columns of numbers that may be missing
-    trains: bool = False  # networks of its own, instead of measuring the shipped ones
+    choices: Mapping[str, str] = field(default_factory=dict)  # answers by key; empty: the networks
+    trains: bool = False  # whether it trains its own networks instead of measuring trained ones
 
-    # `measure` yields the point's rows, and None every second or so while it works: then a person may stop it.
+    # `measure` yields the rows of the point, and None about every second while it works: then a person may stop it. A
+    # row with a `note` could not be measured, and the note gives the reason.
+
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """The possible answers to the question, by key."""
+        return self.choices or {name: spec.title for name, spec in MODELS.items()}

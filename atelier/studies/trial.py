@@ -1,7 +1,7 @@
-"""What several studies do: train a network, and count the test digits that it reads right.
+"""Steps that several studies share: train a network, and measure its accuracy.
 
-Both are generators that yield None about every second, for a person may stop a study at any time, and return what they
-found: `accuracy = yield from trial.accuracy(…)`.
+Both are generators that yield None about every second, so that a person can stop a study at any time. They return their
+result: `accuracy = yield from trial.accuracy(…)`.
 """
 
 import time
@@ -23,23 +23,23 @@ from atelier.training.setup import new_session, new_task
 from atelier.training.tasks import FineTuning
 from atelier.zoo import MODELS
 
-CHUNK = 250  # digits that are read, or seen by frozen layers, between two signs of life
-EVERY = 1.0  # seconds between them while training
+CHUNK = 250  # digits between two yields, when a network or its frozen layers read
+EVERY = 1.0  # seconds between two yields while training
 
 
 @cache
 def shipped(network: str, device: str) -> Classifier:
-    """A network as it ships, loaded once."""
+    """A shipped network, loaded once."""
     return Classifier.load(network, device)
 
 
 def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """Numbers `int64[count]`, rising, of digits drawn at random, each class in its share.
+    """The indices `int64[count]`, rising, of a random sample of digits, stratified by class.
 
     Args:
         labels: `int64[N]`.
         count: at most N.
-        seed: of the draw.
+        seed: of the random order.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]  # shuffled within each class
@@ -47,41 +47,41 @@ def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> Generator[None, None, float]:
-    """The share, in 0..1, of digits `uint8[N, 28, 28]` that are read as their labels `int64[N]` say."""
-    right = 0
+    """The accuracy, in 0..1, on digits `uint8[N, 28, 28]` with labels `int64[N]`."""
+    correct = 0
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
-        right += int(np.sum(classifier.predict(images[part]) == labels[part]))
+        correct += int(np.sum(classifier.predict(images[part]) == labels[part]))
         yield None
-    return right / len(images)
+    return correct / len(images)
 
 
 def train(
     network: str, config: dict[str, Any], recipe: Recipe, device: str
 ) -> Generator[None, None, tuple[Classifier, float]]:
-    """Train a network on digits that the recipe's seed draws from the training split.
+    """Train a network on a sample of the training split that depends on the recipe's seed.
 
-    The steps are those of `loop.fit`. It validates after each epoch, and with few digits that would take most of the
-    time; here nothing is chosen, so nothing is validated.
+    The steps are those of `loop.fit`, without its validation after each epoch: with few digits it would take most of
+    the time, and no choice depends on it here.
 
     Args:
         network: a name in MODELS.
         config: sizes that differ from its default ones.
-        recipe: its `train_size` says how many digits.
+        recipe: its `train_size` is the number of digits.
         device: "cpu", "cuda" or "mps".
 
     Returns:
-        the network, and the seconds from the first feature or step to the last step. One whose training diverged is
-        returned, too: it reads no better than guessing.
+        the network, and the seconds from the first feature or step to the last step. A training that diverges returns
+        a network that guesses.
 
     Raises:
-        CheckpointError: if the backbone it builds on cannot be had.
+        CheckpointError: if its backbone is missing or damaged.
     """
     place = pick_device(device)
     session = new_session(network, recipe, place, config)
     images, labels = mnist.load("train")
-    drawn = stratified(labels, recipe.train_size, recipe.seed)
-    digits = torch.tensor(images[drawn], device=place), torch.tensor(labels[drawn], device=place)
+    sample = stratified(labels, recipe.train_size, recipe.seed)
+    digits = torch.tensor(images[sample], device=place), torch.tensor(labels[sample], device=place)
     one_digit = digits[0][:1], digits[1][:1]  # in place of validation digits
     task = new_task(network, session, digits, one_digit)
     if isinstance(task, FineTuning):
@@ -101,7 +101,7 @@ def train(
 
 
 class NoCache(FeatureCache):
-    """Keeps no features on disk and finds none: fine-tuning takes as long as it does the first time."""
+    """An empty cache: each fine-tuning takes as long as the first one."""
 
     def get(self, key: str) -> None:
         return None

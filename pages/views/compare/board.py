@@ -1,4 +1,4 @@
-"""Compare, the leaderboard: every network in numbers, what accuracy costs, and what of it may be chance."""
+"""Compare, leaderboard: every network in numbers, the cost of accuracy, and which differences may be chance."""
 
 import pandas as pd
 import streamlit as st
@@ -7,80 +7,48 @@ from atelier import MODELS
 from atelier.evaluation import tables
 from atelier.evaluation.significance import compare
 from atelier.figures import comparison
-from atelier.studies.results import SOURCES, Result
-from pages.ui import measured, networks, parts
+from atelier.studies import leaderboard
+from atelier.studies.results import Result
+from pages.ui import networks, parts, study_results
 from pages.ui.live import live_figure
+from pages.ui.study_results import SOURCES
 from pages.views.compare import exports
 
-PANELS = 330  # pixels: the least width of a figure; narrower ones go below each other
-BEST = "background-color: rgba(0, 158, 115, 0.3); font-weight: 700"
-HIGHER = ("accuracy", "macro_f1", "throughput_per_second")  # is better,
-LOWER = (  # and here lower is better
-    "log_loss",
-    "calibration_error",
-    "parameters",
-    "trained_parameters",
-    "multiply_adds",
-    "megabytes",
-    "training_seconds",
-    "latency_p50_ms",
-    "latency_p95_ms",
-    "peak_memory_mb",
-)
-WHOLE = ("training_seconds", "throughput_per_second", "peak_memory_mb")  # are shown without fractions
-SHARES = ("accuracy", "macro_f1", "calibration_error")  # 0 to 1
-ON_DEVICE = ("latency_p50_ms", "latency_p95_ms", "throughput_per_second", "peak_memory_mb")  # are only compared there
+TABLE = "Which network is best at what?"
+TABLE_HELP = "Click a column's name to sort by it. **Green and bold** marks the best value."
+TABLE_ALT = "All networks with accuracy, calibration, size, training time, speed and memory"
+COSTS = "What does accuracy cost?"
+COSTS_HELP = "Higher is more accurate, further left is cheaper. Thin lines are 95% intervals."
+CHANCE = "Which differences may be chance?"
+CHANCE_HELP = "Choose two networks. The test counts the digits that only one of them reads correctly."
+CHANCE_METHOD = "McNemar's exact test. p is the probability of such a difference between two equally good networks."
+CHANCE_UNLIKELY, CHANCE_POSSIBLE = "This difference is unlikely to be chance", "This difference may be chance"
+SAME_NETWORK = "Choose two different networks."
+FIRST, SECOND = "First network", "Second network"
+OWN_RUNS = "How do your own runs compare?"
+OWN_RUNS_HELP = "Choose the networks that this computer measures. Speed can be compared among them."
+NO_RUNS = "There are no trained runs yet. Train a network on the Train page."
+NETWORKS = "Networks"
+INTERVAL = "95% interval"
+INTERVAL_HELP = "Wilson's interval: other test digits would probably give an accuracy in this range."
+MEASURED = "Measured"
+MEASURED_HELP = "Speed and memory can only be compared where they were measured."
 
-_number, _text = st.column_config.NumberColumn, st.column_config.TextColumn
-COLUMNS = {
-    "title": _text("Network", pinned=True),
-    "where": _text("Measured", help="Latency, throughput and memory can only be compared where they were measured."),
-    "accuracy": _number("Accuracy", format="%.2f%%", help="Share of MNIST's 10,000 test digits read right."),
-    "interval": _text(
-        "95% interval",
-        help="Wilson's: with other test digits of the same kind, the accuracy would probably be in here.",
-    ),
-    "macro_f1": _number(
-        "Macro-F1", format="%.2f%%", help="Precision and recall in one number: the mean over the ten digits."
-    ),
-    "log_loss": _number(
-        "Log loss", format="%.4f", help="Punishes surprise: a sure mistake costs much, an unsure one little."
-    ),
-    "calibration_error": _number(
-        "Calibration error",
-        format="%.2f%%",
-        help="How far its confidence and its accuracy are apart, on average: 0% is honest.",
-    ),
-    "parameters": _number("Parameters", format="localized", help="All the numbers that the network is made of."),
-    "trained_parameters": _number(
-        "Trained", format="localized", help="Those that learnt digits. Fine-tuned networks keep most as they were."
-    ),
-    "multiply_adds": _number("Multiply-adds", format="compact", help="Arithmetic for one digit."),
-    "megabytes": _number("Size, MB", format="%.1f", help="Of all that must be stored, as it lies on disk."),
-    "training_seconds": _number(
-        "Training, s",
-        format="localized",
-        help="How long it learnt digits; not counted: what VGG16 and AlexNet learnt on letters before.",
-    ),
-    "training_device": _text("Trained on", width=160, help="Times can only be compared on the same device."),
-    "latency_p50_ms": _number("Latency p50, ms", format="%.1f", help="Half of all single digits are read faster."),
-    "latency_p95_ms": _number("Latency p95, ms", format="%.1f", help="Of 20 single digits, 19 are read faster."),
-    "throughput_per_second": _number("Digits per second", format="localized", help="When it reads many at once."),
-    "peak_memory_mb": _number(
-        "Memory, MB", format="localized", help="The most while reading many, Python and PyTorch included."
-    ),
-}
+PANELS = 330  # pixels: the least width of a figure
+BEST = "background-color: rgba(0, 158, 115, 0.3); font-weight: 700"
+RANKED = [name for name, column in leaderboard.COLUMNS.items() if column.best]
+HIDDEN = ("network", "kind", "model", "wilson_low", "wilson_high")
 
 state = st.session_state
 
 
 def show() -> None:
     """The view."""
-    found, names = measured.found("leaderboard"), measured.networks()
-    if found:
-        table(found)
-        trade_offs(found)
-        chance(found)
+    loaded, names = study_results.load_or_warn("leaderboard"), study_results.usable_networks()
+    if loaded:
+        table(loaded)
+        trade_offs(loaded)
+        chance(loaded)
     measure_runs(names)
     exports.show(names)
 
@@ -88,111 +56,94 @@ def show() -> None:
 # The table -----------------------------------------------------------------------------------------------------------
 
 
-def table(found: dict[str, Result]) -> None:
-    parts.question(
-        "Who is best at what?",
-        "A click on a column's name sorts by it; the mouse on it tells what it means. **Green and bold**: the best.",
-    )
-    rows = joined(found)
-    shown = rows.assign(**{column: 100 * rows[column] for column in SHARES})  # percent, with two digits each
-    shown = shown.assign(**{column: rows[column].round() for column in WHOLE})
-    shown = shown.assign(interval=rows.wilson_low.map("{:.2%} – ".format) + rows.wilson_high.map("{:.2%}".format))
-    several = len(found) > 1
+def table(loaded: dict[str, Result]) -> None:
+    parts.heading(TABLE, TABLE_HELP)
+    several = len(loaded) > 1
+    tables = [result.table.assign(**{leaderboard.HERE: SOURCES[source]}) for source, result in loaded.items()]
+    rows = study_results.with_titles(pd.concat(tables, ignore_index=True))
+    interval = rows.wilson_low.map("{:.2%} – ".format) + rows.wilson_high.map("{:.2%}".format)
+    shown = study_results.in_percent(rows, leaderboard.COLUMNS).assign(interval=interval)
+    text, order = st.column_config.TextColumn, [name for name in leaderboard.COLUMNS if name not in HIDDEN]
     with st.container(key="compare_board"):
         st.dataframe(
-            shown.style.apply(lambda column: marks(rows, column.name), subset=[*HIGHER, *LOWER]),
+            shown.style.apply(lambda column: marks(rows, column.name), subset=RANKED),
             hide_index=True,
-            column_order=[column for column in COLUMNS if several or column != "where"],
-            column_config=COLUMNS,
+            column_order=["title", *[leaderboard.HERE] * several, order[0], "interval", *order[1:]],
+            column_config=study_results.column_config(leaderboard.COLUMNS)
+            | {
+                "title": text(leaderboard.COLUMNS["network"].label, pinned=True),
+                leaderboard.HERE: text(MEASURED, help=MEASURED_HELP),
+                "interval": text(INTERVAL, help=INTERVAL_HELP),
+            },
             placeholder="–",
-            alt="All networks with accuracy, calibration, size, training time, speed and memory",
+            alt=TABLE_ALT,
         )
     parts.download("Leaderboard (CSV)", rows.drop(columns="colour").to_csv(index=False), "leaderboard.csv")
-    for source, result in found.items():
-        measured.provenance(result, SOURCES[source] if several else "")
-
-
-def joined(found: dict[str, Result]) -> pd.DataFrame:
-    """All rows, with names and with where they were measured."""
-    parts = [result.table.assign(where=SOURCES[source]) for source, result in found.items()]
-    return measured.with_names(pd.concat(parts, ignore_index=True))
+    for source, result in loaded.items():
+        study_results.show_provenance(result.provenance, SOURCES[source] if several else "")
 
 
 def marks(rows: pd.DataFrame, column: str) -> list[str]:
-    """CSS of each cell of a column: the best is marked. What depends on the device is compared on the same one
-    only, and a network that was measured alone is not the best of anything."""
-    ranked = -rows[column] if column in HIGHER else rows[column]
-    devices = dict.fromkeys(ON_DEVICE, "where") | {"training_seconds": "training_device"}
-    together = rows[devices[column]] if column in devices else pd.Series("all", rows.index)
-    best = ranked.groupby(together).transform("min").eq(ranked) & (ranked.groupby(together).transform("count") > 1)
+    """CSS that marks the best values of a column among rows that can be compared, if there are at least two."""
+    properties = leaderboard.COLUMNS[column]
+    ranked = -rows[column] if properties.best == "highest" else rows[column]
+    groups = ranked.groupby(rows[properties.same] if properties.same else pd.Series("all", rows.index))
+    best = groups.transform("min").eq(ranked) & (groups.transform("count") > 1)
     return [BEST if mark else "" for mark in best]
 
 
-# What accuracy costs -------------------------------------------------------------------------------------------------
+# The cost of accuracy ------------------------------------------------------------------------------------------------
 
 
-def trade_offs(found: dict[str, Result]) -> None:
-    parts.question(
-        "What does accuracy cost?",
-        "Further up is more accurate, further left is cheaper. The thin lines are the 95% intervals.",
-    )
-    for source, result in found.items():
-        if len(result.table) < 2:  # one alone has nothing to be compared with
+def trade_offs(loaded: dict[str, Result]) -> None:
+    parts.heading(COSTS, COSTS_HELP)
+    for source, result in loaded.items():
+        if len(result.table) < 2:
             continue
-        if len(found) > 1:
+        if len(loaded) > 1:
             st.markdown(f"**{SOURCES[source]}**")
         with st.grid("auto", min_column_width=PANELS):
-            for cost, figure in comparison.trade_offs(measured.with_names(result.table)).items():
-                told = f"Accuracy against {comparison.COSTS[cost][1].lower()}"
-                live_figure(figure, f"compare_{cost}_{source}", figure.layout.height, told)
+            for cost, figure in comparison.trade_offs(study_results.with_titles(result.table)).items():
+                alt = f"Accuracy against {comparison.COSTS[cost][1].lower()}"
+                live_figure(figure, f"compare_{cost}_{source}", figure.layout.height, alt)
 
 
-# What may be chance --------------------------------------------------------------------------------------------------
+# Chance --------------------------------------------------------------------------------------------------------------
 
 
 @st.fragment
-def chance(found: dict[str, Result]) -> None:
-    parts.question(
-        "Which differences may be chance?",
-        "Choose two networks. What counts are the digits that one of them reads right and the other wrong.",
-    )
-    said = measured.answers(found)
-    if said is None:
+def chance(loaded: dict[str, Result]) -> None:
+    parts.heading(CHANCE, CHANCE_HELP)
+    predictions = study_results.predictions(loaded)
+    if predictions is None:
         return
-    first, second = measured.two_of(said.networks, compare_first="This network", compare_second="and this one")
+    first, second = study_results.choose_two(predictions.networks, compare_first=FIRST, compare_second=SECOND)
     if first == second:
-        st.info("Choose two different networks.")
+        st.info(SAME_NETWORK)
         return
-    test = compare(said.right[first], said.right[second])
+    test = compare(predictions.correct[first], predictions.correct[second])
+    titles = [study_results.title_and_colour(network)[0] for network in (first, second)]
+    verdict = CHANCE_UNLIKELY if test.is_significant else CHANCE_POSSIBLE
+    p = f"p = {test.p:.2g}" if test.p >= 0.001 else "p < 0.001"
     with st.container(key="compare_chance"):
         st.markdown(
-            f"{measured.named(first)[0]} alone reads {test.only_first:,} digits right, {measured.named(second)[0]} "
-            f"alone {test.only_second:,}. **{test.sentence}**",
-            help="McNemar's exact test. p is how often two equally good networks would differ at least so much by mere "
-            "chance; below 0.05, chance is hardly the reason.",
+            f"{test.only_first:,} digits only the {titles[0]} got right; {test.only_second:,} only the {titles[1]}. "
+            f"**{verdict} ({p}).**",
+            help=CHANCE_METHOD,
         )
-    parts.download("All pairs (CSV)", lambda: tables.pairs(said).to_csv(index=False), "mcnemar.csv")
+    parts.download("All pairs (CSV)", lambda: tables.pairs(predictions).to_csv(index=False), "mcnemar.csv")
 
 
-# Runs of one's own ---------------------------------------------------------------------------------------------------
+# Own runs ------------------------------------------------------------------------------------------------------------
 
 
 def measure_runs(names: dict[str, str]) -> None:
-    parts.question(
-        "How do your own runs compare?",
-        "Choose which networks this computer measures. With the shipped ones among them, their times can be compared.",
-    )
+    parts.heading(OWN_RUNS, OWN_RUNS_HELP)
     if "compare_networks" not in state:
         in_use = [run for run in map(networks.chosen, MODELS) if run in names]
-        state.compare_networks = in_use or list(MODELS)
-    state.compare_networks = [network for network in state.compare_networks if network in names]  # some may be deleted
-    st.multiselect(
-        "Networks",
-        names,
-        key="compare_networks",
-        format_func=names.get,
-        persist_state="session",
-    )
-    if names.keys() == MODELS.keys():
-        st.caption("There are no runs with weights yet: the Train page makes them.")
-    measured.run_here("leaderboard", [network for network in names if network in state.compare_networks])
+        state.compare_networks = in_use or [name for name in names if name in MODELS]
+    state.compare_networks = [network for network in state.compare_networks if network in names]  # runs can be deleted
+    st.multiselect(NETWORKS, names, key="compare_networks", format_func=names.get, persist_state="session")
+    if names.keys() <= MODELS.keys():
+        st.caption(NO_RUNS)
+    study_results.run_here("leaderboard", [network for network in names if network in state.compare_networks])

@@ -1,4 +1,4 @@
-"""Compare, where they fail: which digits are taken for which, who is right where others are wrong, who is too sure."""
+"""Compare, where they fail: confusion matrices, digits that networks disagree on, and calibration."""
 
 import math
 from functools import partial
@@ -10,13 +10,31 @@ import streamlit as st
 from atelier import MODELS
 from atelier.data import mnist
 from atelier.evaluation import failures, tables
-from atelier.evaluation.failures import Said
+from atelier.evaluation.failures import Predictions
 from atelier.figures import comparison
-from pages.ui import digit_choice, measured, parts
+from pages.ui import digit_choice, parts, study_results
 from pages.ui.live import live_figure, live_picture
 
+NETWORKS = "Networks"
+CONFUSION = "Which digits are mixed up?"
+CONFUSION_HELP = "Rows are true digits, columns are answers. **Click a cell** to see its digits."
+CONFUSION_ALT = "Confusion matrix of the {}"
+AGREEMENT = "Which digits are hard, and for how many networks?"
+AGREEMENT_HELP = "Choose how many networks read a digit correctly. The most confident mistakes come first."
+RIGHT_BY = "Read correctly by"
+PAIR = "What does one network recognise that another does not?"
+PAIR_HELP = (
+    "Digits that the first network reads correctly and the second does not. The most confident mistakes come first."
+)
+FIRST, SECOND = "Correct", "Wrong"
+BENEATH = "Below each digit: true digit → answer, and the confidence."
+NONE = "There are no such digits."
+RELIABILITY = "Reliability diagram: is the confidence right?"
+RELIABILITY_HELP = "Of all answers with 90% confidence, 90% should be correct."
+RELIABILITY_ALT = "Accuracy of each network against its confidence"
+
 MATRIX, PANELS = 440, 330  # pixels: height of a confusion matrix, and its least width
-ROW, WIDE = 134, 460  # pixels of a sheet of digits: the most of a row, and the least width on a wide screen
+ROW, WIDE = 134, 460  # pixels of a sheet of digits: greatest height of a row, least width on a wide screen
 MOST = 24  # digits on a sheet
 CURVES = 460  # pixels
 
@@ -25,42 +43,42 @@ state = st.session_state
 
 def show() -> None:
     """The view."""
-    found = measured.found("leaderboard")
-    said = measured.answers(found) if found else None
-    if said is None:
+    loaded = study_results.load_or_warn("leaderboard")
+    predictions = study_results.predictions(loaded) if loaded else None
+    if predictions is None:
         return
-    if not MODELS.keys() >= set(said.networks):
-        said = said.of(chosen(said.networks))
-    for part in (taken_for, agreement, one_against_another, reliability):
-        part(said)
+    if not MODELS.keys() >= set(predictions.networks):
+        predictions = predictions.select(choose_networks(predictions.networks))
+    for part in (confusions, agreement, one_against_another, reliability):
+        part(predictions)
 
 
-def chosen(networks: list[str]) -> list[str]:
-    """Which networks the view is about, once there are runs of one's own among them; at first the shipped ones."""
+def choose_networks(networks: list[str]) -> list[str]:
+    """The networks of the view that the visitor chooses, once there are own runs; at first the shipped ones."""
     return (
         st.pills(
-            "Networks",
+            NETWORKS,
             networks,
             selection_mode="multi",
             default=[network for network in networks if network in MODELS],
             key="compare_failing",
-            format_func=lambda network: measured.named(network)[0],
+            format_func=title,
         )
         or networks
     )
 
 
-# What is taken for what ----------------------------------------------------------------------------------------------
+def title(network: str) -> str:
+    return study_results.title_and_colour(network)[0]
+
+
+# Confusion matrices --------------------------------------------------------------------------------------------------
 
 
 @st.fragment
-def taken_for(said: Said) -> None:
-    parts.question(
-        "Which digits are mixed up?",
-        "A row is a true digit, a column what it was taken for; shades mean the same in all. **Click a cell** to see "
-        "its digits.",
-    )
-    counts = {network: failures.confusion(said, network) for network in said.networks}
+def confusions(predictions: Predictions) -> None:
+    parts.heading(CONFUSION, CONFUSION_HELP)
+    counts = {network: failures.confusion_matrix(predictions, network) for network in predictions.networks}
     network, true, guess = state.get("compare_cell") or commonest_mistake(counts)
     if network not in counts:
         network, true, guess = commonest_mistake(counts)
@@ -68,21 +86,21 @@ def taken_for(said: Said) -> None:
         for name, matrix in counts.items():
             marked = (true, guess) if name == network else None
             live_figure(
-                drawn_matrix(matrix, *measured.named(name), marked),
+                confusion_json(matrix, *study_results.title_and_colour(name), marked),
                 f"compare_confusion_{name}",
                 MATRIX,
-                f"How often {measured.named(name)[0]} takes each digit for each",
+                CONFUSION_ALT.format(title(name)),
                 on_click=partial(cell_clicked, name),
             )
-    parts.download("All counts (CSV)", lambda: tables.confusions(said).to_csv(index=False), "confusions.csv")
-    digits = failures.taken_for(said, network, true, guess)
-    title = measured.named(network)[0]
-    what = f"{true}s that {title} reads right" if true == guess else f"{true}s that {title} takes for {guess}s"
-    sheet(said, digits, "compare_cell_digits", what, network)
+    parts.download("All counts (CSV)", lambda: tables.confusions(predictions).to_csv(index=False), "confusions.csv")
+    digits = failures.predicted_as(predictions, network, true, guess)
+    reading = "correctly" if true == guess else f"as {guess}"
+    heading = f"Digits {true} that the {title(network)} reads {reading}"
+    sheet(predictions, digits, "compare_cell_digits", heading, network, variant=f"{network}_{true}_{guess}")
 
 
 def commonest_mistake(counts: dict[str, np.ndarray]) -> tuple[str, int, int]:
-    """Of the first network: the cell that is open before any was clicked."""
+    """The most common mistake of the first network: the cell that is open before the first click."""
     network, matrix = next(iter(counts.items()))
     true, guess = np.unravel_index((matrix - np.diag(np.diag(matrix))).argmax(), matrix.shape)
     return network, int(true), int(guess)
@@ -93,93 +111,95 @@ def cell_clicked(network: str, point: dict[str, Any]) -> None:
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def drawn_matrix(counts: np.ndarray, title: str, colour: str, marked: tuple[int, int] | None) -> str:
+def confusion_json(counts: np.ndarray, title: str, colour: str, marked: tuple[int, int] | None) -> str:
     return comparison.confusion(counts, title, colour, marked).to_json()
 
 
-# Who is right where others are wrong ---------------------------------------------------------------------------------
+# Digits that networks disagree on ------------------------------------------------------------------------------------
 
 
 @st.fragment
-def agreement(said: Said) -> None:
-    parts.question(
-        "Which digits are hard, and for how many?",
-        "Choose how many of the networks read a digit right. Those that surprise most come first.",
-    )
-    many = len(said.networks)
-    found = failures.how_many_right(said)
-    words = {0: "none", many: f"all {many}"} | {count: f"exactly {count} of {many}" for count in range(1, many)}
+def agreement(predictions: Predictions) -> None:
+    parts.heading(AGREEMENT, AGREEMENT_HELP)
+    networks, totals = len(predictions.networks), failures.count_correct(predictions)
+    labels = {0: "none", networks: f"all {networks}"}
+    labels |= {count: f"{count} of {networks}" for count in range(1, networks)}
     count = st.segmented_control(
-        "Read right by",
-        range(many + 1),
+        RIGHT_BY,
+        range(networks + 1),
         default=0,
         required=True,
         key="compare_right",
-        format_func=lambda count: f"{words[count].removeprefix('exactly ')} ({found[count]:,})",
+        format_func=lambda count: f"{labels[count]} ({totals[count]:,})",
     )
-    sheet(said, failures.read_right_by(said, count), "compare_right_digits", f"Read right by {words[count]}")
+    digits = failures.correct_by(predictions, count)
+    sheet(predictions, digits, "compare_right_digits", f"{RIGHT_BY} {labels[count]}", variant=str(count))
 
 
 @st.fragment
-def one_against_another(said: Said) -> None:
-    parts.question(
-        "What does one see that another does not?",
-        "Digits that the first network reads right and the second wrong, the surest mistakes first.",
-    )
-    first, second = measured.two_of(said.networks, compare_right_one="Right", compare_wrong_one="Wrong")
-    right, wrong = measured.named(first)[0], measured.named(second)[0]
-    digits = failures.only_first_right(said, first, second)
-    sheet(said, digits, "compare_pair_digits", f"{right} right, {wrong} wrong", second)
+def one_against_another(predictions: Predictions) -> None:
+    parts.heading(PAIR, PAIR_HELP)
+    first, second = study_results.choose_two(predictions.networks, compare_right_one=FIRST, compare_wrong_one=SECOND)
+    digits = failures.only_first_correct(predictions, first, second)
+    heading = f"{FIRST}: {title(first)} · {SECOND}: {title(second)}"
+    sheet(predictions, digits, "compare_pair_digits", heading, second, variant=f"{first}_{second}")
 
 
-# Digits --------------------------------------------------------------------------------------------------------------
+# Sheets of digits ----------------------------------------------------------------------------------------------------
 
 
 @st.fragment
-def sheet(said: Said, digits: np.ndarray, key: str, what: str, network: str | None = None) -> None:
-    """These digits, a few at a time; a click on one opens it in Look inside.
+def sheet(
+    predictions: Predictions, digits: np.ndarray, key: str, heading: str, network: str | None = None, variant: str = ""
+) -> None:
+    """A page of these digits; a click on one opens it in Look inside.
 
     Args:
-        digits: `int64[K]`, numbers of test digits.
-        what: they are.
-        network: the one whose guess stands beneath each; None for the one whose guess surprises most.
+        predictions: of all networks.
+        digits: `int64[K]`, indices of test digits.
+        key: of the figure.
+        heading: above the digits.
+        network: whose answer stands below each digit; None for the network with the most surprising answer.
+        variant: identifies the digits; other digits begin on page 1.
     """
     if state.pop("compare_opens", False):
-        st.switch_page("pages/inside.py", query_params={})  # said, for Streamlit empties no link that holds a control
-    if not len(digits):
-        st.info(f"{what}: there are none.")
+        st.switch_page("pages/inside.py", query_params={})  # Streamlit keeps this page's parameters otherwise
+    count = len(digits)
+    if not count:
+        with st.container(key=f"{key}_none"):
+            st.info(f"{heading}: {NONE}")
         return
     with st.grid("auto", min_column_width=WIDE):
-        picture, words = st.container(), st.container()
-    with words:
-        pages = math.ceil(len(digits) / MOST)
-        page = st.pagination(pages, key=f"{key}_page_{what}") if pages > 1 else 1  # others have another key: the first
+        picture, text = st.container(), st.container()
+    with text:
+        pages = math.ceil(count / MOST)
+        page = st.pagination(pages, key=f"{key}_page_{variant}") if pages > 1 else 1
         first = MOST * (page - 1)
-        shown = digits[first : first + MOST]
-        part = f", {first + 1:,} to {first + len(shown):,} of them shown" * (len(digits) > MOST)
-        st.markdown(
-            f"**{len(digits):,}** digit{'s' * (len(digits) > 1)}{part}. Beneath each: what it is → what it was taken "
-            "for, and how surely."
+        indices = digits[first : first + MOST]
+        part = f", {first + 1:,} to {first + len(indices):,} shown" if pages > 1 else ""
+        st.markdown(f"**{count:,}** digit{'s' * (count > 1)}{part}. {BENEATH}")
+        parts.download(
+            "These digits (CSV)", lambda: failures.as_table(predictions, digits).to_csv(index=False), f"{key}.csv"
         )
-        parts.download("These digits (CSV)", lambda: failures.told(said, digits).to_csv(index=False), f"{key}.csv")
     images, _ = mnist.load("test")
-    of = said.surprise.iloc[shown].idxmax(axis=1) if network is None else [network] * len(shown)
-    texts = [
-        f"<b>{said.labels[digit]} → {said.guesses[name][digit]}</b><br>{said.confidence[name][digit]:.0%}"
-        for digit, name in zip(shown, of, strict=True)
+    answering = predictions.surprise.iloc[indices].idxmax(axis=1) if network is None else [network] * len(indices)
+    captions = [
+        f"<b>{predictions.labels[digit]} → {predictions.predicted[name][digit]}</b><br>"
+        f"{predictions.confidence[name][digit]:.0%}"
+        for digit, name in zip(indices, answering, strict=True)
     ]
-    told = [
-        f"Test digit {digit:,} is a {said.labels[digit]}.<br>"
+    tooltips = [
+        f"Test digit {digit:,} is a {predictions.labels[digit]}.<br>"
         + "<br>".join(
-            f"{measured.named(name)[0]}: {said.guesses[name][digit]}, {said.confidence[name][digit]:.1%} sure"
-            for name in said.networks
+            f"{title(name)}: {predictions.predicted[name][digit]}, {predictions.confidence[name][digit]:.1%} confidence"
+            for name in predictions.networks
         )
-        for digit in shown
+        for digit in indices
     ]
-    figure = comparison.digits(images[shown], texts, told, shown, what)
+    figure = comparison.digits(images[indices], captions, tooltips, indices, heading)
     with picture:
-        tallest = ROW * math.ceil(len(shown) / comparison.COLUMNS)
-        live_picture(figure, key, what, digit_clicked, tallest)
+        tallest = ROW * math.ceil(len(indices) / comparison.COLUMNS)
+        live_picture(figure, key, heading, digit_clicked, tallest)
 
 
 def digit_clicked(point: dict[str, Any]) -> None:
@@ -187,16 +207,12 @@ def digit_clicked(point: dict[str, Any]) -> None:
     state.compare_opens = True
 
 
-# Who is too sure -----------------------------------------------------------------------------------------------------
+# Calibration ---------------------------------------------------------------------------------------------------------
 
 
-def reliability(said: Said) -> None:
-    parts.question(
-        "Can they be believed?",
-        "Digits by how sure a network is of its answer: of all that it is 90% sure of, it should read 90% right.",
-    )
-    bins = tables.reliability(said)
-    curves = [(*measured.named(network), part) for network, part in bins.groupby("network", sort=False)]
-    figure = comparison.reliability(curves)
-    live_figure(figure, "compare_reliability", CURVES, "How often each network is right against how sure it is")
+def reliability(predictions: Predictions) -> None:
+    parts.heading(RELIABILITY, RELIABILITY_HELP)
+    bins = tables.reliability(predictions)
+    curves = [(*study_results.title_and_colour(network), part) for network, part in bins.groupby("network", sort=False)]
+    live_figure(comparison.reliability(curves), "compare_reliability", CURVES, RELIABILITY_ALT)
     parts.download("Reliability (CSV)", lambda: bins.to_csv(index=False), "reliability.csv")
