@@ -159,15 +159,15 @@ def digits(images: np.ndarray, texts: Sequence[str], told: Sequence[str], number
     return figure.update_xaxes(constraintoward="left").update_yaxes(constraintoward="top")
 
 
-def reliability(curves: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
+def reliability(networks: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
     """How often networks are right against how sure they are.
 
     Args:
-        curves: of each network its title, its colour, and a table from `calibration.reliability`; bins of less than
+        networks: of each its title, its colour, and a table from `calibration.reliability`; bins of less than
             FEWEST digits are left out, for they tell more of chance than of the network.
     """
     lines, seen = [], Counter()  # own runs have the colour of a shipped network
-    for (title, colour, bins), symbol in zip(curves, cycle(curves.SYMBOLS), strict=False):
+    for (title, colour, bins), symbol in zip(networks, cycle(curves.SYMBOLS), strict=False):
         table, dash = bins[bins.digits >= FEWEST], curves.DASHES[seen[colour] % len(curves.DASHES)]
         seen[colour] += 1
         line = Scatter(
