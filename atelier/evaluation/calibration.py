@@ -1,4 +1,4 @@
-"""Whether a network knows how sure it may be: of all answers given with 90% confidence, 90% should be right.
+"""Calibration: whether confidence matches accuracy. Of all answers with 90% confidence, 90% should be correct.
 
 Guo et al. 2017, On calibration of modern neural networks (arXiv:1706.04599).
 """
@@ -9,23 +9,23 @@ import pandas as pd
 BINS = 15  # as in the paper
 
 
-def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """Sort answers by confidence into bins of equal width: the numbers of a reliability diagram.
+def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Sort answers by confidence into bins of equal width, for a reliability diagram.
 
     Args:
-        confidence: `float[N]`, each answer's probability, in 0..1.
-        right: `bool[N]`, whether it was right.
-        bins: how many.
+        confidence: `float[N]`, the probability of each answer, in 0..1.
+        correct: `bool[N]`, whether each answer is correct.
+        bins: number of bins.
 
     Returns:
-        a row a bin, empty ones too: `low` and `high`, its bounds, of which `high` belongs to it; `digits`, how many
-        answers; `confidence` and `accuracy`, their means, NaN in an empty bin.
+        a row for each bin: `low` and `high`, its bounds, of which `high` is inside; `digits`, the number of answers;
+        `confidence` and `accuracy`, their means, NaN in an empty bin.
     """
-    confidence, right = np.asarray(confidence, np.float64), np.asarray(right, np.float64)
+    confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
     edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    digits = np.bincount(place, minlength=bins)
-    sums = [np.bincount(place, weights=values, minlength=bins) for values in (confidence, right)]
+    number = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    digits = np.bincount(number, minlength=bins)
+    sums = [np.bincount(number, weights=values, minlength=bins) for values in (confidence, correct)]
     with np.errstate(invalid="ignore"):
         means = [total / digits for total in sums]
     return pd.DataFrame(
@@ -33,9 +33,11 @@ def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
     )
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
-    """The expected calibration error: how far confidence and accuracy lie apart in a bin, on average over all answers.
-    In 0..1, 0 is best; NaN without answers. Arguments as `reliability`."""
-    table = reliability(confidence, right, bins)
+def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error: the mean distance between confidence and accuracy over all answers.
+
+    Arguments as for `reliability`. In 0..1, 0 is best; NaN without answers.
+    """
+    table = reliability(confidence, correct, bins)
     gaps = (table.confidence - table.accuracy).abs() * table.digits
     return float(gaps.sum() / table.digits.sum()) if table.digits.sum() else float("nan")

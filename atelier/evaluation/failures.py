@@ -1,4 +1,4 @@
-"""Where networks fail: who reads which digits right, from what each has said. Nothing here needs PyTorch."""
+"""Failures: which networks get which digits right, from their saved predictions. Nothing here needs PyTorch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,97 +9,89 @@ import pandas as pd
 
 from atelier.data.mnist import CLASSES
 
-GUESS, CONFIDENCE = "_guess", "_confidence"  # behind a network's name, in a study's predictions
+GUESS, CONFIDENCE = "_guess", "_confidence"  # suffixes after a network's name in saved predictions
 
 
 @dataclass(frozen=True)
-class Said:
-    """What networks said to the same N digits. In all tables a row is a digit, and a column a network."""
+class Predictions:
+    """Predictions of several networks for the same N digits. Tables have a row for each digit, a column a network."""
 
     labels: np.ndarray  # int64[N], the true digits
-    guesses: pd.DataFrame  # int64
-    confidence: pd.DataFrame  # float64, 0 to 1: the probability that it gave to its guess
+    predicted: pd.DataFrame  # int64, the predicted digits
+    confidence: pd.DataFrame  # float64, the probability of the predicted digit, in 0..1
 
     @cached_property
-    def right(self) -> pd.DataFrame:
+    def correct(self) -> pd.DataFrame:
         """bool."""
-        return self.guesses.eq(self.labels, axis=0)
+        return self.predicted.eq(self.labels, axis=0)
 
     @cached_property
     def surprise(self) -> pd.DataFrame:
-        """float64, the confidence of mistakes, and below zero that of right guesses: what there is most to learn from
-        is highest, first the surest mistakes, last what was surely read right."""
-        return self.confidence.where(~self.right, -self.confidence)
+        """float64: the confidence of a mistake, and the negative confidence of a correct prediction.
+
+        Confident mistakes, which are the most instructive digits, have the highest values.
+        """
+        return self.confidence.where(~self.correct, -self.confidence)
 
     @property
     def networks(self) -> list[str]:
-        return list(self.guesses)
+        return list(self.predicted)
 
-    def of(self, networks: list[str]) -> "Said":
-        """What these networks said."""
-        return Said(self.labels, self.guesses[networks], self.confidence[networks])
+    def select(self, networks: list[str]) -> "Predictions":
+        """The predictions of these networks alone."""
+        return Predictions(self.labels, self.predicted[networks], self.confidence[networks])
 
 
-def said(predictions: Mapping[str, np.ndarray], labels: np.ndarray, networks: Iterable[str]) -> Said:
-    """What these networks said, as far as it is whole; the others are left out.
+def load_predictions(arrays: Mapping[str, np.ndarray], labels: np.ndarray, networks: Iterable[str]) -> Predictions:
+    """Load saved predictions. Networks whose predictions are missing or damaged are left out.
 
     Args:
-        predictions: `<network>_guess` uint8[N] and `<network>_confidence` float[N], as the study `leaderboard` leaves
-            them.
+        arrays: `<network>_guess` uint8[N] and `<network>_confidence` float[N], as the study `leaderboard` saves them.
         labels: `int64[N]`.
         networks: in the order of the columns.
     """
-    guesses, confidence = {}, {}
+    predicted, confidence = {}, {}
     for network in networks:
-        guess, sure = (predictions.get(f"{network}{what}", np.empty(0)) for what in (GUESS, CONFIDENCE))
-        fits = guess.shape == sure.shape == labels.shape and guess.dtype == np.uint8 and sure.dtype.kind == "f"
-        if fits and np.isfinite(sure).all() and guess.max(initial=0) < CLASSES:
-            guesses[network], confidence[network] = guess.astype(np.int64), sure.astype(np.float64)
+        digits, probabilities = (arrays.get(f"{network}{suffix}", np.empty(0)) for suffix in (GUESS, CONFIDENCE))
+        same_shape = digits.shape == probabilities.shape == labels.shape
+        valid = same_shape and digits.dtype == np.uint8 and probabilities.dtype.kind == "f"
+        if valid and np.isfinite(probabilities).all() and digits.max(initial=0) < CLASSES:
+            predicted[network], confidence[network] = digits.astype(np.int64), probabilities.astype(np.float64)
     rows = range(len(labels))
-    return Said(labels, pd.DataFrame(guesses, index=rows), pd.DataFrame(confidence, index=rows))
+    return Predictions(labels, pd.DataFrame(predicted, index=rows), pd.DataFrame(confidence, index=rows))
 
 
-def confusion(said: Said, network: str) -> np.ndarray:
-    """`int64[10, 10]`: how often each digit (row) was taken for each (column)."""
-    pairs = CLASSES * said.labels + said.guesses[network]
-    return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+def confusion_matrix(predictions: Predictions, network: str) -> np.ndarray:
+    """`int64[10, 10]`: how often each true digit (row) is predicted as each digit (column)."""
+    cells = CLASSES * predictions.labels + predictions.predicted[network]
+    return np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
 
 
-# Numbers `int64[K]` of digits, the most surprising first --------------------------------------------------------------
+def count_correct(predictions: Predictions) -> np.ndarray:
+    """`int64[networks + 1]`: the number of digits that exactly 0, 1, … of the networks get right."""
+    return np.bincount(predictions.correct.sum(axis=1), minlength=len(predictions.networks) + 1)
 
 
-def taken_for(said: Said, network: str, true: int, guess: int) -> np.ndarray:
-    """The digits of a class that a network takes for a class."""
-    return _sorted((said.labels == true) & (said.guesses[network] == guess), said.surprise[network])
+# Indices `int64[K]` of digits, the most surprising first --------------------------------------------------------------
 
 
-def read_right_by(said: Said, count: int) -> np.ndarray:
-    """The digits that exactly so many of the networks read right."""
-    return _sorted(said.right.sum(axis=1) == count, said.surprise.max(axis=1))
+def predicted_as(predictions: Predictions, network: str, true: int, predicted: int) -> np.ndarray:
+    """The digits in one cell of a network's confusion matrix."""
+    chosen = (predictions.labels == true) & (predictions.predicted[network] == predicted)
+    return _most_surprising_first(chosen, predictions.surprise[network])
 
 
-def only_first_right(said: Said, first: str, second: str) -> np.ndarray:
-    """The digits that one network reads right and another wrong; what counts is how sure the other is."""
-    return _sorted(said.right[first] & ~said.right[second], said.surprise[second])
+def correct_by(predictions: Predictions, count: int) -> np.ndarray:
+    """The digits that exactly `count` of the networks get right."""
+    return _most_surprising_first(predictions.correct.sum(axis=1) == count, predictions.surprise.max(axis=1))
 
 
-def _sorted(wanted: pd.Series | np.ndarray, surprise: pd.Series) -> np.ndarray:
-    digits = np.flatnonzero(wanted)
+def only_first_correct(predictions: Predictions, first: str, second: str) -> np.ndarray:
+    """The digits that the first network gets right and the second wrong, by the confidence of the second."""
+    chosen = predictions.correct[first] & ~predictions.correct[second]
+    return _most_surprising_first(chosen, predictions.surprise[second])
+
+
+def _most_surprising_first(chosen: pd.Series | np.ndarray, surprise: pd.Series) -> np.ndarray:
+    digits = np.flatnonzero(chosen)
     return digits[np.argsort(-surprise.to_numpy()[digits], kind="stable")]
-
-
-# Tables --------------------------------------------------------------------------------------------------------------
-
-
-def how_many_right(said: Said) -> np.ndarray:
-    """`int64[networks + 1]`: how many digits exactly 0, 1, … of the networks read right."""
-    return np.bincount(said.right.sum(axis=1), minlength=len(said.networks) + 1)
-
-
-def told(said: Said, digits: np.ndarray) -> pd.DataFrame:
-    """A row a digit: its number, its true class, and of each network `<network>_guess` and `<network>_confidence`."""
-    columns = {"test_digit": digits, "true_digit": said.labels[digits]}
-    for network in said.networks:
-        columns[f"{network}{GUESS}"] = said.guesses[network].to_numpy()[digits]
-        columns[f"{network}{CONFIDENCE}"] = said.confidence[network].to_numpy()[digits].round(4)
-    return pd.DataFrame(columns)

@@ -1,9 +1,9 @@
-"""How well a network reads, in the numbers that everybody uses (computed by torchmetrics)."""
+"""Standard metrics of classification and detection, computed by torchmetrics."""
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torchmetrics.detection import MeanAveragePrecision
@@ -15,7 +15,7 @@ from atelier.zoo import Family
 
 
 def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy, macro-averaged F1 and cross-entropy loss.
+    """Compute accuracy, macro-averaged F1 and cross-entropy loss.
 
     Args:
         probabilities: `float[N, 10]`, rows sum to 1.
@@ -26,18 +26,18 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
     """
     p, y = torch.tensor(probabilities), torch.tensor(labels)
     metrics = {
-        "accuracy": multiclass_accuracy(p, y, num_classes=10, average="micro"),
-        "macro_f1": multiclass_f1_score(p, y, num_classes=10, average="macro"),
+        "accuracy": multiclass_accuracy(p, y, num_classes=mnist.CLASSES, average="micro"),
+        "macro_f1": multiclass_f1_score(p, y, num_classes=mnist.CLASSES, average="macro"),
         "loss": F.nll_loss(p.clamp(min=1e-12).log(), y),
     }
     return {name: round(value.item(), 6) for name, value in metrics.items()}
 
 
 def evaluate(classifier: Classifier) -> dict[str, Any]:
-    """Everything that `python -m atelier evaluate` prints of a network; None where a number does not apply.
+    """Compute the metrics of `python -m atelier evaluate`; None where a metric does not apply.
 
-    The 10,000 test digits of MNIST; accuracy on two sets of other hands (see `atelier.data.hands`), none of them ever
-    trained on; mean average precision for a detector.
+    They come from the 10,000 test digits of MNIST, from two sets of other people's digits (see `atelier.data.hands`)
+    and, for a detector, from fixed scenes. No network is trained on any of these.
     """
     images, labels = mnist.load("test")
     results = classification_metrics(classifier.predict_proba(images), labels)
@@ -50,27 +50,25 @@ def evaluate(classifier: Classifier) -> dict[str, Any]:
 
 
 def mean_average_precision(detector: Classifier) -> dict[str, float]:
-    """How well a detector finds and reads the digits of 1,000 fixed scenes, all made from test digits.
+    """Compute a detector's mean average precision on 1,000 fixed scenes of test digits.
 
     Returns:
-        `map50` counts a box as right if it overlaps the true one by half (intersection over union) and names its digit;
-        `map50_95` is the mean over ten such demands, up to 95% (Lin et al. 2014, arXiv:1405.0312). Both in 0..1.
+        `map50`: a box is correct if its digit is, and its intersection over union with the true box is at least 0.5.
+        `map50_95`: the mean over ten thresholds from 0.5 to 0.95 (Lin et al. 2014, arXiv:1405.0312). Both in 0..1.
     """
     metric = MeanAveragePrecision()
     for scene in scenes.measuring_scenes():
-        found = detector.detect(scene.picture)
+        detections = detector.detect(scene.picture)
         metric.update(
-            [{name: torch.tensor(getattr(found, name)) for name in ("boxes", "scores", "labels")}],
+            [{name: torch.tensor(getattr(detections, name)) for name in ("boxes", "scores", "labels")}],
             [{name: torch.tensor(getattr(scene, name)) for name in ("boxes", "labels")}],
         )
-    measured = metric.compute()
-    return {"map50": round(measured["map_50"].item(), 6), "map50_95": round(measured["map"].item(), 6)}
+    values = metric.compute()
+    return {"map50": round(values["map_50"].item(), 6), "map50_95": round(values["map"].item(), 6)}
 
 
 def accuracy_by_hand(classifier: Classifier) -> dict[str, float]:
-    """Accuracy on the pen strokes of each hand."""
+    """Compute the accuracy on the pen strokes of each person (hand)."""
     images, labels, names = hands.pen_strokes()
-    right: dict[str, list[bool]] = defaultdict(list)
-    for name, is_right in zip(names, classifier.predict(images) == labels, strict=True):
-        right[name].append(bool(is_right))
-    return {name: float(np.mean(answers)) for name, answers in right.items()}
+    correct = pd.Series(classifier.predict(images) == labels)
+    return correct.groupby(list(names), sort=False).mean().to_dict()

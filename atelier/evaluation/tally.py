@@ -1,4 +1,4 @@
-"""A class's own test set: what was drawn, what it was meant to be, and what each network said."""
+"""A class's own test set: drawings, their true digits and the answers of each network."""
 
 import json
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from atelier.data.drawing import PEN
 
 @dataclass(frozen=True)
 class Entry:
-    """One drawing whose true digit somebody has told."""
+    """A drawing with a known true digit."""
 
     label: int  # the true digit
-    answers: dict[str, int]  # network's name -> its digit
+    answers: dict[str, int]  # predicted digits by network
     strokes: list[list[list[float]]]  # lists of [x, y] in canvas pixels; empty for a photo
-    width: float = PEN  # the pen's, in canvas pixels
+    width: float = PEN  # of the pen, in canvas pixels
 
 
 def by_network(entries: list[Entry]) -> pd.DataFrame:
-    """One row a network, in the order of the answers: `right` and `counted`, whole numbers, and `accuracy` in 0..1."""
+    """A row for each network, in the order of the answers: `right` and `counted`, and `accuracy` in 0..1."""
     answers = pd.DataFrame([entry.answers for entry in entries])
     labels = pd.Series([entry.label for entry in entries])
     right = answers.eq(labels, axis=0).sum()
@@ -28,7 +28,7 @@ def by_network(entries: list[Entry]) -> pd.DataFrame:
 
 
 def to_csv(entries: list[Entry]) -> str:
-    """One row a drawing: its true digit, then each network's answer."""
+    """A row for each drawing: its true digit, then the answer of each network."""
     return pd.DataFrame([{"true_digit": entry.label, **entry.answers} for entry in entries]).to_csv(index=False)
 
 

@@ -14,19 +14,19 @@ ENTRIES = [
 ]
 
 
-def test_counts_right_answers_of_each_network():
+def test_correct_answers_of_each_network_are_counted():
     table = tally.by_network(ENTRIES)
     assert table.loc["cnn"].tolist() == [2, 3, 2 / 3]
     assert table.loc["vit"].tolist() == [1, 2, 1 / 2]
 
 
-def test_the_csv_holds_every_drawing():
+def test_csv_has_every_drawing():
     table = pd.read_csv(io.StringIO(tally.to_csv(ENTRIES)))
     assert table["true_digit"].tolist() == [7, 4, 2]
     assert table["cnn"].tolist() == [7, 9, 2]
 
 
-def test_the_strokes_have_the_layout_of_the_shipped_set():
+def test_strokes_have_the_layout_of_the_shipped_set():
     drawings = json.loads(tally.to_strokes(ENTRIES))
     assert drawings[0] == {"label": 7, "hand": "class", "width": 26, "strokes": LINE}
     assert len(drawings) == 2
