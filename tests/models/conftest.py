@@ -1,3 +1,5 @@
+"""A server instead of torchvision's, and a cache folder of its own."""
+
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,14 @@ def convolutions() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="session")
 def original(convolutions, tmp_path_factory) -> bytes:
-    """What torchvision's file is like: convolutions as parameters, and a classifier that nobody here wants."""
+    """A file like torchvision's: convolutions as parameters, and a classifier that is not kept."""
     content = {f"features.{name}": torch.nn.Parameter(tensor) for name, tensor in convolutions.items()}
     return write(tmp_path_factory.mktemp("made") / "file.pth", content | {"classifier.6.bias": torch.zeros(1000)})
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
-    """Of PyTorch's hub, not made yet."""
+    """The folder of PyTorch's hub; it does not exist yet."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path / "torch" / "hub" / "checkpoints"
 

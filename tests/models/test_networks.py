@@ -1,3 +1,5 @@
+"""What holds for every registered network."""
+
 import dataclasses
 import importlib
 import math
@@ -17,25 +19,44 @@ def network(request):
 def test_bytes_and_fractions_give_the_same_logits(network):
     digits = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
     logits = network(digits)
-    assert logits.shape == (5, 10)
-    assert logits.dtype == torch.float32
+    assert (logits.shape, logits.dtype) == ((5, 10), torch.float32)
     assert torch.allclose(logits, network(digits.unsqueeze(1) / 255), atol=1e-5)
+    assert torch.allclose(logits[2:3], network(digits[2:3]), atol=1e-5)  # independent of the rest of the batch
 
 
-def test_digits_of_a_batch_do_not_influence_each_other(network):
-    digits = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
-    assert torch.allclose(network(digits)[2:3], network(digits[2:3]), atol=1e-5)
+@pytest.mark.parametrize(("name", "most"), [("cnn", 500_000), ("vit", 1_500_000)])
+def test_small_networks_stay_small(name, most):
+    assert sum(p.numel() for p in MODELS[name].build().parameters()) < most
 
 
-def test_the_cnn_has_under_half_a_million_parameters():
-    assert sum(p.numel() for p in MODELS["cnn"].build().parameters()) < 500_000
+WRONG = ["3", None, True, -1, 10**9, 2.5, math.nan, [], ["3"] * 4, [10**9] * 4, {}]
 
 
-@pytest.mark.parametrize("wrong", ["3", None, True, -1, 10**9, 2.5, math.nan, [], ["3"] * 4, [10**9] * 4, {}], ids=str)
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
 @pytest.mark.parametrize("name", MODELS)
-def test_every_size_is_checked_before_anything_is_built(name, wrong):
+def test_each_size_is_checked(name, wrong):
     config = getattr(importlib.import_module(MODELS[name].network.split(":")[0]), MODELS[name].config)()
     for field in dataclasses.fields(config):
-        with pytest.raises(ValueError, match=r"\.$") as refusal:
+        with pytest.raises(ValueError, match=rf"{field.name}.*\.$"):
             dataclasses.replace(config, **{field.name: wrong})
-        assert field.name in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "size"),
+    [
+        ("vit", {"patch_size": 5}, "patch_size"),
+        ("vit", {"patch_size": 4.0}, "patch_size"),
+        ("vit", {"dim": 10, "heads": 1}, "dim"),
+        ("vit", {"dim": 96, "heads": 5}, "heads"),
+        ("vgg16", {"input_size": 31}, "input_size"),
+        ("alexnet", {"input_size": 62}, "input_size"),
+        ("alexnet", {"thawed": 6}, "thawed"),
+        ("alexnet", {"backbone": "web"}, "backbone"),
+        ("cnn", {"channels": (1, 2, 3)}, "channels"),
+        ("faster_rcnn", {"anchor_sizes": ()}, "anchor_sizes"),
+    ],
+    ids=str,
+)
+def test_sizes_that_do_not_fit_together_are_refused(name, config, size):
+    with pytest.raises(ValueError, match=size):
+        MODELS[name].build(config)

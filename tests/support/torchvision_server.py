@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 in place of torchvision's: it serves one file, named after its own hash, well or badly."""
+"""A server on 127.0.0.1 instead of torchvision's: it serves one file, named by its hash, with or without faults."""
 
 import contextlib
 import hashlib
@@ -33,7 +33,7 @@ def altered(handler, content):
 
 
 def gibberish(handler, content):
-    handler.wfile.write(b"hello, I speak no HTTP\r\n")
+    handler.wfile.write(b"hello, this is no HTTP\r\n")
 
 
 def silent(handler, content):
@@ -46,7 +46,7 @@ def missing(handler, content):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one file, in the manner of `answer`."""
+    """Serves one file by one of the functions above, `answer`."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -56,7 +56,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.thread.start()
 
     def offer(self, content: bytes, monkeypatch) -> None:
-        """Hold this file, and let the project ask for it under the name that its hash gives it."""
+        """Serve this file under the name that its hash gives it, and direct the project's downloads here."""
         self.content = content
         address = f"http://127.0.0.1:{self.server_port}/{name_of(content)}"
         monkeypatch.setattr(backbones, "_url", lambda architecture: address)
@@ -77,7 +77,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-# What it serves ------------------------------------------------------------------------------------------------------
+# Files ---------------------------------------------------------------------------------------------------------------
 
 
 def name_of(content: bytes) -> str:
@@ -91,7 +91,7 @@ def write(file: Path, content, old: bool = False) -> bytes:
 
 
 def random_features(architecture: str) -> dict[str, torch.Tensor]:
-    """Convolutions by torchvision's names."""
+    """Random convolutions by torchvision's names."""
     with torch.device("meta"):
         empty = getattr(models, architecture)(weights=None).features.state_dict()
     return {name: 0.02 * torch.randn(tensor.shape) for name, tensor in empty.items()}
