@@ -124,7 +124,7 @@ def picture(digit: np.ndarray | None) -> str:
     if digit is None:
         digit, alt = np.zeros((SIDE, SIDE), np.uint8), f"No digit yet: {SIDE} by {SIDE} black pixels"
     return (
-        '<div class="network" style="border-color: gray">What the networks see</div>'
+        '<div class="network" style="border-color: gray; white-space: normal">What the networks see</div>'
         f'<img class="pixels" alt="{alt}" src="{plotting.png(digit)}">'
         f'<div class="note">your drawing at {SIDE} × {SIDE} pixels, like the training digits</div>'
     )

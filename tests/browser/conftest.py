@@ -1,4 +1,4 @@
-"""A real browser on the real app. Where no browser is found the tests are skipped, except in CI."""
+"""A real browser on the real app. Where no browser is installed the tests are skipped, except in CI."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ from tests.support.person import ready
 from tests.support.server import ROOT, serve
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +26,14 @@ def browser() -> Iterator[Browser]:
         except Error:
             if os.environ.get("CI"):
                 raise
-            pytest.skip("no Chromium or Chrome here; `playwright install --with-deps chromium` brings one")
+            pytest.skip("No Chromium or Chrome is installed. Run `playwright install --with-deps chromium`.")
         yield browser
         browser.close()
 
 
 @pytest.fixture(autouse=True)
 def _closed_windows(browser) -> Iterator[None]:
-    """Nothing that a test has opened disturbs the next one, also if it failed."""
+    """Close what a test has opened, also if it failed."""
     yield
     for context in browser.contexts:
         context.close()
@@ -40,29 +41,39 @@ def _closed_windows(browser) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _known_machine() -> None:
-    """Else the Train page would have it measured in the background, for a minute, while tests measure, too."""
+    """Save a training speed: otherwise the Train page measures it for a minute in the background."""
     speeds = dict.fromkeys(SPEEDS, 1000.0)
     save_throughput({"startup_seconds": 5.0, "networks": dict.fromkeys(MODELS, speeds)}, "cpu")
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory) -> Path:
-    """Where the app keeps its runs."""
+    """The app's folder of runs."""
     return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory, runs) -> Iterator[str]:
-    servers = serve(ROOT / "app.py", tmp_path_factory.mktemp("server"), ATELIER_RUNS=str(runs))
-    yield from (server.address for server in servers)
+    """The address of the app."""
+    with serve(ROOT / "app.py", tmp_path_factory.mktemp("server"), ATELIER_RUNS=str(runs)) as server:
+        yield server.address
 
 
 @pytest.fixture
-def page(browser, app) -> Iterator[Page]:
-    """The Draw page in a window of its own, ready to be drawn on."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(f"{app}/draw")
-    ready(page)
-    yield page
-    context.close()
+def window(browser) -> Page:
+    """An empty window of a computer."""
+    return browser.new_context(**DESKTOP).new_page()
+
+
+@pytest.fixture
+def phone(browser) -> Page:
+    """An empty window of a phone."""
+    return browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).new_page()
+
+
+@pytest.fixture
+def page(window, app) -> Page:
+    """The Draw page, ready for drawing."""
+    window.goto(f"{app}/draw")
+    ready(window)
+    return window

@@ -1,4 +1,4 @@
-"""The report in a browser without a network, as a teacher opens what was handed in."""
+"""The report in a browser without a network, as a teacher opens it."""
 
 import pandas as pd
 
@@ -6,19 +6,17 @@ from atelier import MODELS, report
 from atelier.studies.results import Result
 
 
-def test_the_report_opens_and_draws_without_a_network(browser, tmp_path):
+def test_report_opens_and_draws_without_a_network(browser, tmp_path):
     rows = [(name, size, "demo", 9, 0.9) for name in MODELS for size in (100, 1_000)]
     table = pd.DataFrame(rows, columns=["network", "size", "preset", "epochs", "accuracy"])
     file = tmp_path / "report.html"
     file.write_text(report.to_html({"data_hunger": {"shipped": Result(table, {}, {})}}))
-    context = browser.new_context(offline=True)
-    page, said, asked = context.new_page(), [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    page, problems, requested = browser.new_context(offline=True).new_page(), [], []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(file.as_uri())
     page.locator("figure .main-svg").first.wait_for()
     assert page.locator("figure .scatterlayer .trace").count() == len(MODELS)
-    assert not said
-    assert asked == [file.as_uri()]
-    context.close()
+    assert not problems
+    assert requested == [file.as_uri()]

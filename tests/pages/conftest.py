@@ -1,3 +1,5 @@
+"""Fixtures for tests of pages: the app, and what a keyed container shows."""
+
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -5,31 +7,37 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def app():
-    """The whole app; it opens on its home page when it is run."""
+    """The whole app, not yet run; it opens on its home page."""
     return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
 
 
 @pytest.fixture
 def draw(app):
-    """The app on its Draw page, not yet run: AppTest cannot draw, so tests set the session's state first."""
+    """The app on its Draw page, not yet run: AppTest cannot draw, so tests put strokes into the session first."""
     return app.switch_page("pages/draw.py")
 
 
 @pytest.fixture
 def text():
-    """`text(app, key)`: what the keyed container shows, without HTML."""
+    """`text(app, key)`: the text in the keyed container, without HTML."""
 
-    def find(app: AppTest, key: str) -> str:
+    def read(app: AppTest, key: str) -> str:
         (container,) = [element for element in elements(app.main) if getattr(element, "key", None) == key]
         values = [str(element.value) for element in elements(container) if hasattr(element, "value")]
         return re.sub(r"<[^>]*>", "", " ".join(values))
 
-    return find
+    return read
+
+
+@pytest.fixture
+def keys():
+    """`keys(app)`: the keys of all containers and widgets on the page."""
+    return lambda app: {getattr(element, "key", None) for element in elements(app.main)} - {None}
 
 
 def elements(block) -> Iterator:

@@ -1,4 +1,4 @@
-"""A canvas with strokes that were moved, turned, scaled, skewed and flipped, and how far `rasterise` is from it."""
+"""A canvas with strokes that are moved, turned, scaled, skewed and flipped, compared with `rasterise`."""
 
 import numpy as np
 import streamlit as st
@@ -31,6 +31,6 @@ result = st_canvas(
 )
 if result.image_data is not None:
     difference = np.abs(result.image_data[..., 0].astype(int) - rasterise(result.json_data))
-    st.text(f"strokes: {len(result.json_data['objects'])}")
-    st.text(f"mean difference: {difference.mean():.4f}")
-    st.text(f"pixels apart: {np.mean(difference > 80):.6f}")
+    st.text(f"{len(result.json_data['objects'])} strokes")
+    st.text(f"{difference.mean():.4f} mean difference")
+    st.text(f"{np.mean(difference > 80):.6f} of the pixels differ")

@@ -1,4 +1,6 @@
-"""A curve that grows, a heatmap and an image whose points can be clicked, and a way to hide them all."""
+"""A curve that grows, a heatmap and an image whose points can be clicked, and a switch that hides them."""
+
+import json
 
 import numpy as np
 import streamlit as st
@@ -9,7 +11,7 @@ from pages.ui.live import live_figure
 state = st.session_state
 state.setdefault("updates", 0)
 state.setdefault("clicked", None)
-LETTERS = [["top left", "top right"], ["bottom left", "bottom right"]]
+CORNERS = [["top left", "top right"], ["bottom left", "bottom right"]]
 
 
 def remember(point: dict) -> None:
@@ -22,13 +24,15 @@ def growing() -> None:
     steps = np.arange(20 + state.updates)
     figure = Figure([Scatter(x=steps, y=np.sqrt(steps), name="up"), Scatter(x=steps, y=-steps / 5, name="down")])
     live_figure(figure, "curve", 300, alt="A curve that grows")
-    st.text(f"Updates: {state.updates}")
+    with st.container(key="updates_shown"):
+        st.text(state.updates)
 
 
-if st.toggle("Show", value=True):
+if st.toggle("Figures", value=True, key="figures"):
     growing()
-    live_figure(Figure(Heatmap(z=np.eye(2), customdata=LETTERS)), "heatmap", 250, "A heatmap", remember)
+    live_figure(Figure(Heatmap(z=np.eye(2), customdata=CORNERS)), "heatmap", 250, "A heatmap", remember)
     live_figure(
-        Figure(Image(z=np.full((2, 2, 3), 200, np.uint8), customdata=LETTERS)), "image", 250, "An image", remember
+        Figure(Image(z=np.full((2, 2, 3), 200, np.uint8), customdata=CORNERS)), "image", 250, "An image", remember
     )
-st.text(f"Clicked: {state.clicked}")
+with st.container(key="clicked_shown"):
+    st.text(json.dumps(state.clicked))

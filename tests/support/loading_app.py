@@ -1,4 +1,4 @@
-"""A page whose only network takes SECONDS to load, and a fragment that can be clicked meanwhile."""
+"""A page whose only network takes SECONDS to load, and a fragment that works meanwhile."""
 
 import threading
 from concurrent.futures import Future
@@ -8,28 +8,31 @@ import streamlit as st
 from atelier import MODELS
 from pages.ui import networks
 
-SECONDS = 8
+SECONDS = 5
 
 state = st.session_state
 state.setdefault("clicks", 0)
 
 
 @st.cache_resource(show_spinner=False)
-def promise() -> Future:
-    coming: Future = Future()
-    threading.Timer(SECONDS, coming.set_result, [None]).start()
-    return coming
+def slow_network() -> Future:
+    future: Future = Future()
+    threading.Timer(SECONDS, future.set_result, [None]).start()
+    return future
 
 
 @st.fragment
 def view() -> None:
-    state.clicks += st.button("Click")
-    st.text(f"Clicks: {state.clicks}")
+    state.clicks += st.button("Click", key="click")
+    with st.container(key="clicks_shown"):
+        st.text(state.clicks)
 
 
-networks.load = lambda name: promise()
-answers = [networks.Answer(MODELS["vit"], loading=not promise().done())]
+networks.load = lambda name: slow_network()
+answers = [networks.Answer(next(iter(MODELS.values())), loading=not slow_network().done())]
 view()
-st.text("Loading" if networks.any_loading(answers) else "Loaded")
-if networks.any_loading(answers):
+loading = networks.any_loading(answers)
+with st.container(key="loading" if loading else "loaded"):
+    st.text("Loading" if loading else "Loaded")
+if loading:
     networks.rerun_when_loaded(answers)

@@ -1,4 +1,4 @@
-"""Run a Streamlit script as a person would."""
+"""Run a Streamlit script on a server of its own."""
 
 import os
 import re
@@ -8,10 +8,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
+APPS = Path(__file__).parent  # scripts for tests of single components
 
 
 @dataclass(frozen=True)
@@ -20,35 +22,40 @@ class Server:
     process: int
 
     def peak_memory(self) -> int:
-        """The most that it has used so far, in bytes; 0 where the system does not tell."""
+        """The highest memory use until now in bytes; 0 where the system does not report it."""
         status = Path(f"/proc/{self.process}/status")
         lines = status.read_text().splitlines() if status.exists() else []
         return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
+@contextmanager
 def serve(script: Path, folder: Path, **environment: str) -> Iterator[Server]:
-    """Run a Streamlit script on a free port, its log in `folder`."""
+    """Run a script on a free port, with its log in `folder`; in the end the log must hold no traceback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = open(folder / "server.log", "w+")  # noqa: SIM115
+    address, log = f"http://localhost:{port}", folder / "server.log"
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true", f"--server.port={port}"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environment}
-    ) as server:
-        address = f"http://localhost:{port}"
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health").close()
-                break
-            except OSError:
-                time.sleep(0.1)
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+        ) as process,
+    ):
         try:
-            yield Server(address, server.pid)
-        finally:  # else a test that fails would wait for it for ever
-            server.terminate()
-    log.seek(0)
-    # A browser that leaves while it connects is none of the app's errors.
-    content = re.sub("Exception in ASGI application.*?once a close message has been sent", "", log.read(), flags=re.S)
-    log.close()
-    assert "Traceback" not in content, content
+            _wait_for(address)
+            yield Server(address, process.pid)
+        finally:
+            process.terminate()
+    # A browser that leaves while it connects is not an error of the app.
+    text = re.sub("Exception in ASGI application.*?once a close message has been sent", "", log.read_text(), flags=re.S)
+    assert "Traceback" not in text, text
+
+
+def _wait_for(address: str) -> None:
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health").close()
+            return
+        except OSError:
+            time.sleep(0.1)
