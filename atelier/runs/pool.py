@@ -4,6 +4,7 @@ Loading takes place in background threads: a page asks for a network, shows what
 """
 
 import gc
+import importlib
 import threading
 from concurrent.futures import Future
 from pathlib import Path
@@ -36,6 +37,7 @@ class _Source(NamedTuple):
 
 _pool: dict[_Source, Future["Classifier"]] = {}  # the most recently used is the last
 _starting = threading.Lock()
+_importing = threading.Lock()
 
 
 def request(model: str, run_id: str | None = None) -> Future["Classifier"]:
@@ -114,6 +116,8 @@ def _make_room() -> None:
 
 def _load(model: str, source: _Source, future: Future["Classifier"]) -> None:
     try:
+        with _importing:  # threads that import parts of one package at the same time may get an incomplete module
+            importlib.import_module(MODELS[model].network.split(":")[0])
         classifier = atelier.load(str(source.checkpoint) if source.own else model)
         if classifier.spec.name != model:
             raise CheckpointError(f"The run chosen as {MODELS[model].title} holds weights of another network.")
