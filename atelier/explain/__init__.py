@@ -1,9 +1,18 @@
-"""Why networks answer as they do. Each module is imported when it is first used, for most bring PyTorch."""
+"""Explanations of networks. Each module is imported on first use, because most bring PyTorch."""
 
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["architecture", "attention", "evidence", "features", "gradcam", "neighbours", "perturbations", "proposals"]
+__all__ = [
+    "architecture",
+    "attention",
+    "attribution",
+    "convolutions",
+    "gradcam",
+    "neighbours",
+    "perturbations",
+    "proposals",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

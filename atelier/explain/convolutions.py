@@ -1,15 +1,14 @@
-"""What the convolutions of the CNN, VGG16 and AlexNet find in a digit: layer by layer, step by step, down to the
-arithmetic of a single number.
+"""Feature maps of convolutional networks: layer by layer, step by step, down to the arithmetic of a single value.
 
-A layer is a convolution with the steps between it and the next one, in the network's own order: VGG16 and AlexNet
-convolve, rectify (ReLU) and sometimes pool; the CNN convolves, sometimes pools, normalises and rectifies.
+A layer is a convolution with the steps between it and the next one, in the network's own order. VGG16 and AlexNet
+convolve, apply ReLU and sometimes pool; the CNN convolves, sometimes pools, normalises and applies ReLU.
 
     import atelier
-    from atelier.explain import features
+    from atelier.explain import convolutions
 
     vgg16 = atelier.load("vgg16")
-    layer = features.layers(vgg16)[6]
-    features.look(vgg16, digit, layer).maps["relu"]
+    layer = convolutions.layers(vgg16)[6]
+    convolutions.activations(vgg16, digit, layer).maps["relu"]
 """
 
 from dataclasses import dataclass
@@ -30,35 +29,37 @@ STEPS = {nn.Conv2d: "convolution", nn.MaxPool2d: "pooling", nn.BatchNorm2d: "nor
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a layer, and where its maps lie on the digit (receptive fields as in Dumoulin and Visin 2016,
-    arXiv:1603.07285)."""
+    """A step of a layer, and where its maps lie on the digit.
+
+    Receptive fields as in Dumoulin and Visin 2016 (arXiv:1603.07285).
+    """
 
     kind: str  # one of STEPS
     name: str  # of its module in the network: "features.2.0"
-    shape: tuple[int, int, int]  # channels, height and width of what it gives
+    shape: tuple[int, int, int]  # channels, height and width of its output
     start: float  # centre of the first row and column, in pixels of the digit from its edge
     stride: float  # pixels of the digit from one row or column to the next
-    field: float  # pixels of the digit, in height and in width, that decide on one number
+    field: float  # height and width of the receptive field of a value, in pixels of the digit
 
     @property
     def size(self) -> str:
-        """As it is written: "32 × 14 × 14"."""
+        """The shape as text, such as "32 × 14 × 14"."""
         return " × ".join(map(str, self.shape))
 
-    def sees(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """The part of the digit that decides on a number: left, top, right and bottom in pixels, 0 to 28."""
-        x, y = (self.start + self.stride * at for at in (column, row))
+    def receptive_field(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """The part of the digit that a value depends on: left, top, right and bottom in pixels, 0 to 28."""
+        x, y = (self.start + self.stride * index for index in (column, row))
         sides = (x - self.field / 2, y - self.field / 2, x + self.field / 2, y + self.field / 2)
         return tuple(min(max(side, 0.0), float(SIDE)) for side in sides)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, and the steps between it and the next one."""
+    """A convolution with the steps between it and the next one."""
 
     number: int  # from 1
     steps: tuple[Step, ...]  # the convolution first
-    trained: bool  # on digits; a frozen one is as it came
+    trained: bool  # on digits; otherwise frozen
 
     @property
     def convolution(self) -> Step:
@@ -70,24 +71,24 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Maps:
-    """What a layer finds in a digit."""
+class Activations:
+    """Feature maps of a layer for one digit."""
 
     maps: dict[str, np.ndarray]  # float32[C, h, w] after each step, by its kind
-    order: np.ndarray  # int64[C]: the channels, strongest first: those whose numbers differ most from place to place
+    order: np.ndarray  # int64[C]: the channels, highest standard deviation first
 
 
 @dataclass(frozen=True)
 class PixelArithmetic:
-    """One number of a convolution: `products.sum() + rest + bias` is `output`, but for rounding."""
+    """A value of a convolution: `products.sum() + rest + bias` equals `output`, except for rounding."""
 
-    channels: np.ndarray  # int64[K]: the input maps whose products weigh most, heaviest first
-    windows: np.ndarray  # float32[K, h, w]: what the filter covers of them; 0 beyond the border
-    filters: np.ndarray  # float32[K, h, w]: the weights for them
-    rest: float  # sum of the products with the other input maps,
-    others: int  # of which there are so many
+    channels: np.ndarray  # int64[K]: the input maps with the largest sums of products, largest first
+    windows: np.ndarray  # float32[K, h, w]: the values under the filter; 0 beyond the border
+    filters: np.ndarray  # float32[K, h, w]: the weights
+    rest: float  # sum of the products with the other input maps
+    others: int  # number of the other input maps
     bias: float
-    output: float  # as the layer itself gives it
+    output: float  # of the layer itself
 
     @property
     def products(self) -> np.ndarray:
@@ -98,13 +99,13 @@ def layers(classifier: Classifier) -> list[Layer]:
     """The convolutional layers, first to last.
 
     Raises:
-        TypeError: for the Vision Transformer and Faster R-CNN.
+        TypeError: for a network without convolutional layers.
     """
-    seen = _record(classifier, np.zeros((SIDE, SIDE), np.uint8))
+    recorded = _record(classifier, np.zeros((SIDE, SIDE), np.uint8))
     config = classifier.network.config
-    pixel = SIDE / getattr(config, "input_size", SIDE)  # VGG16 and AlexNet enlarge the digit
+    pixel = SIDE / getattr(config, "input_size", SIDE)  # fine-tuned networks enlarge the digit
     start, stride, field = pixel / 2, pixel, pixel
-    found: list[list[Step]] = []
+    grouped: list[list[Step]] = []
     for name, module in _steps(classifier.network):
         if isinstance(module, nn.Conv2d | nn.MaxPool2d):
             size, jump, border = (_number(value) for value in (module.kernel_size, module.stride, module.padding))
@@ -112,26 +113,26 @@ def layers(classifier: Classifier) -> list[Layer]:
             field += (size - 1) * stride
             stride *= jump
         if isinstance(module, nn.Conv2d):
-            found.append([])
+            grouped.append([])
         kind = next(kind for layer_class, kind in STEPS.items() if isinstance(module, layer_class))
-        found[-1].append(Step(kind, name, tuple(seen[name][1].shape), start, stride, field))
+        grouped[-1].append(Step(kind, name, tuple(recorded[name][1].shape), start, stride, field))
     return [
         Layer(number, tuple(steps), _module(classifier, steps[0]).weight.requires_grad)
-        for number, steps in enumerate(found, start=1)
+        for number, steps in enumerate(grouped, start=1)
     ]
 
 
-def look(classifier: Classifier, digit: np.ndarray, layer: Layer) -> Maps:
-    """What a layer finds in a digit `uint8[28, 28]`, after each of its steps.
+def activations(classifier: Classifier, digit: np.ndarray, layer: Layer) -> Activations:
+    """Compute a layer's feature maps for a digit `uint8[28, 28]`, after each of its steps.
 
     Raises:
-        TypeError: for the Vision Transformer and Faster R-CNN.
+        TypeError: for a network without convolutional layers.
         ValueError: for a digit of another shape or type.
     """
-    seen = _record(classifier, digit)
-    maps = {step.kind: seen[step.name][1].float().cpu().numpy() for step in layer.steps}
-    handed_on = maps[layer.steps[-1].kind]  # by their mean, maps would come first that glow where there is no ink
-    return Maps(maps, np.argsort(-handed_on.std((1, 2)), kind="stable"))
+    recorded = _record(classifier, digit)
+    maps = {step.kind: recorded[step.name][1].float().cpu().numpy() for step in layer.steps}
+    output = maps[layer.steps[-1].kind]  # the mean would put maps first that are bright where there is no ink
+    return Activations(maps, np.argsort(-output.std((1, 2)), kind="stable"))
 
 
 def filters(classifier: Classifier, layer: Layer) -> np.ndarray:
@@ -142,20 +143,20 @@ def filters(classifier: Classifier, layer: Layer) -> np.ndarray:
 def pixel_arithmetic(
     classifier: Classifier, digit: np.ndarray, layer: Layer, channel: int, row: int, column: int, shown: int = 3
 ) -> PixelArithmetic:
-    """How a layer's convolution arrives at one number.
+    """Spell out the arithmetic of one value of a layer's convolution.
 
     Args:
         digit: `uint8[28, 28]`.
-        channel, row, column: of the number in what the convolution gives, counted from 0.
-        shown: input maps that are spelt out; the others are summed.
+        channel, row, column: of the value in the output of the convolution, counted from 0.
+        shown: number of input maps that are spelt out; the others are summed.
 
     Raises:
-        IndexError: if there is no such number.
-        TypeError: for the Vision Transformer and Faster R-CNN.
+        IndexError: if there is no such value.
+        TypeError: for a network without convolutional layers.
         ValueError: for a digit of another shape or type.
     """
-    if not all(0 <= at < end for at, end in zip((channel, row, column), layer.convolution.shape, strict=True)):
-        raise IndexError(f"{layer.title} has {layer.convolution.size} numbers, none at {channel}, {row}, {column}.")
+    if not all(0 <= index < end for index, end in zip((channel, row, column), layer.convolution.shape, strict=True)):
+        raise IndexError(f"{layer.title} has {layer.convolution.size} values, none at {channel}, {row}, {column}.")
     convolution = _module(classifier, layer.convolution)
     before, after = _record(classifier, digit)[layer.convolution.name]
     (height, width), (down, right), (above, beside) = convolution.kernel_size, convolution.stride, convolution.padding
@@ -175,24 +176,22 @@ def pixel_arithmetic(
     )
 
 
-def moved(classifier: Classifier) -> dict[int, float]:
-    """How far the filters of retrained layers have moved from their pretrained weights: the length (L2 norm) of the
-    change, as a share of the length of what they were.
+def distance_from_pretrained(classifier: Classifier) -> dict[int, float]:
+    """Measure how far fine-tuning has moved the filters: the L2 norm of the change over that of the pretrained filters.
 
     Returns:
-        by number of the layer, only for layers that were retrained from weights that are known: none of the CNN, none
-        without a backbone.
+        by number of the layer, for layers that are fine-tuned from a pretrained backbone; empty for other networks.
 
     Raises:
-        BackboneError: if the pretrained weights are not there any more.
-        TypeError: for the Vision Transformer and Faster R-CNN.
+        BackboneError: if the pretrained weights are missing.
+        TypeError: for a network without convolutional layers.
     """
-    network, retrained = classifier.network, [layer for layer in layers(classifier) if layer.trained]
-    if classifier.spec.family is not Family.FINE_TUNED or network.config.backbone == "none" or not retrained:
+    network, trained = classifier.network, [layer for layer in layers(classifier) if layer.trained]
+    if classifier.spec.family is not Family.FINE_TUNED or network.config.backbone == "none" or not trained:
         return {}
     backbone, _ = load_features(network.architecture, network.config.backbone, network.config.fingerprint)
     distances = {}
-    for layer in retrained:
+    for layer in trained:
         before = backbone.get_submodule(layer.convolution.name.removeprefix("features.")).weight.detach()
         change = _module(classifier, layer.convolution).weight.detach().cpu() - before
         distances[layer.number] = float(change.norm() / before.norm())
@@ -200,25 +199,25 @@ def moved(classifier: Classifier) -> dict[int, float]:
 
 
 def _steps(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The steps that a digit passes, in order, with their names in the network."""
+    """The steps in the order of computation, with their names in the network."""
     modules = network.features.named_modules(prefix="features")
     return [(name, module) for name, module in modules if isinstance(module, tuple(STEPS))]
 
 
 def _record(classifier: Classifier, digit: np.ndarray) -> dict[str, tuple[Tensor, Tensor]]:
-    """What goes into each step and what comes out of it, `float[channels, height, width]`, by the step's name."""
+    """Input and output of each step, `float[channels, height, width]`, by the step's name."""
     if not (classifier.spec.family and classifier.spec.family.has_convolutions):
-        raise TypeError(f"The {classifier.spec.title} is not a stack of convolutional layers.")
-    network, seen = hookable_copy(classifier.network), {}
+        raise TypeError(f"The {classifier.spec.title} has no stack of convolutional layers.")
+    network, recorded = hookable_copy(classifier.network), {}
     for name, module in _steps(network):
 
         def keep(_: nn.Module, inputs: tuple[Tensor], output: Tensor, name: str = name) -> None:
-            seen[name] = inputs[0][0], output[0]
+            recorded[name] = inputs[0][0], output[0]
 
         module.register_forward_hook(keep)
     with torch.inference_mode():
         network(as_input(classifier, digit))
-    return seen
+    return recorded
 
 
 def _module(classifier: Classifier, step: Step) -> nn.Module:
@@ -226,5 +225,5 @@ def _module(classifier: Classifier, step: Step) -> nn.Module:
 
 
 def _number(sizes: int | tuple[int, int]) -> int:
-    """Height and width are the same in all these networks."""
+    """A size that is the same for height and width."""
     return sizes if isinstance(sizes, int) else sizes[0]

@@ -1,19 +1,19 @@
-"""Which parts of a digit speak for a class: four answers, all computed by Captum (https://captum.ai).
+"""Attribution of a class to pixels or to a layer's feature maps: four methods, all computed by Captum (captum.ai).
 
-- Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): where do the maps of a convolution hold what the class asks for?
-  Coarse, for the CNN, VGG16 and AlexNet.
-- HiResCAM (Draelos and Carin 2020, arXiv:2011.08891): the same, but each place of a map counts by itself.
-- Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365): what has each pixel contributed to the
-  class's logit, on the way from a black picture to the digit? For every network.
-- Occlusion (Zeiler and Fergus 2014, arXiv:1311.2901): how much less probable is each class while a black square
-  covers this part? For every network.
+- Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) weights each feature map by the mean gradient of the class's logit.
+  For families with convolutions.
+- HiResCAM (Draelos and Carin 2020, arXiv:2011.08891) weights each place of a feature map by its own gradient.
+- Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365) sum the gradients of the class's logit on
+  the way from a black image to the digit. For every network.
+- Occlusion (Zeiler and Fergus 2014, arXiv:1311.2901) measures how much probability each class loses while a black
+  square covers a part of the digit. For every network.
 
     import atelier
     from atelier.explain import gradcam
 
     cnn = atelier.load("cnn")
     layer = gradcam.default_layer(cnn)
-    gradcam.enlarged(gradcam.grad_cam(cnn, digit, target=4, layer=layer), layer)
+    gradcam.upsample(gradcam.grad_cam(cnn, digit, target=4, layer=layer), layer)
 """
 
 from weakref import WeakKeyDictionary
@@ -24,47 +24,47 @@ from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivat
 from torch import Tensor
 
 from atelier.classifier import Classifier
-from atelier.data.mnist import SIDE
+from atelier.data.mnist import CLASSES, SIDE
 from atelier.explain.convolutions import Layer, layers
 from atelier.explain.hooks import as_input, hookable_copy
 
 __all__ = [
+    "choose_layer",
     "default_layer",
-    "enlarged",
     "grad_cam",
     "hires_cam",
     "integrated_gradients",
     "layers",
+    "logit_gain",
     "occlusion",
-    "score_gained",
+    "upsample",
 ]
 
-SMALLEST = 7  # rows and columns: a coarser map hides where on the digit it is warm
-AT_ONCE = 64  # occluded pictures in a batch
+SMALLEST = 7  # rows and columns: a coarser map does not show where on the digit the support is
+BATCH = 64  # occluded images
 
 
 def default_layer(classifier: Classifier) -> Layer:
-    """The deepest layer whose maps have at least 7 × 7 places. Every network that can be built has one.
+    """The deepest layer whose maps have at least 7 × 7 places, kept per classifier.
 
     Raises:
-        TypeError: for the Vision Transformer and Faster R-CNN.
+        TypeError: for a network without convolutional layers.
     """
     if classifier not in _default_layers:
-        _default_layers[classifier] = deepest_fine(layers(classifier))
+        _default_layers[classifier] = choose_layer(layers(classifier))
     return _default_layers[classifier]
 
 
-_default_layers: WeakKeyDictionary[Classifier, Layer] = WeakKeyDictionary()  # they take a look at a picture to find
+_default_layers: WeakKeyDictionary[Classifier, Layer] = WeakKeyDictionary()  # `layers` runs the network
 
 
-def deepest_fine(layers: list[Layer]) -> Layer:
-    """Of some layers the deepest whose maps have at least 7 × 7 places."""
+def choose_layer(layers: list[Layer]) -> Layer:
+    """The deepest of some layers whose maps have at least 7 × 7 places; every network that can be built has one."""
     return [layer for layer in layers if min(layer.convolution.shape[1:]) >= SMALLEST][-1]
 
 
 def grad_cam(classifier: Classifier, digit: np.ndarray, target: int, layer: Layer) -> np.ndarray:
-    """Where a convolution's maps speak for a class: their sum, each weighted by how much the class's logit would grow
-    with it, and of that what is above zero.
+    """Compute Grad-CAM of a layer: the weighted sum of its maps, without negative values.
 
     Args:
         digit: `uint8[28, 28]`.
@@ -72,7 +72,7 @@ def grad_cam(classifier: Classifier, digit: np.ndarray, target: int, layer: Laye
         layer: one of `layers(classifier)`.
 
     Returns:
-        `float32[h, w]`, the layer's own size; all 0 where nothing speaks for the class.
+        `float32[h, w]`, the size of the layer's maps; all 0 where nothing supports the class.
 
     Raises:
         ValueError: for a digit of another shape or type.
@@ -83,10 +83,10 @@ def grad_cam(classifier: Classifier, digit: np.ndarray, target: int, layer: Laye
 
 
 def hires_cam(classifier: Classifier, digit: np.ndarray, target: int, layer: Layer) -> np.ndarray:
-    """As `grad_cam`, but each place is weighted by the logit's gradient at that place, not by the mean over the map.
+    """Compute HiResCAM of a layer. Arguments and result as for `grad_cam`.
 
-    Far from the answer, where a map means one thing here and another there, the mean says little: the CNN's Grad-CAM
-    is often blank in its default layer, this seldom.
+    The CNN's Grad-CAM is often blank in its default layer, because a map means different things at different places.
+    HiResCAM is rarely blank.
     """
     network = hookable_copy(classifier.network)
     captum = LayerGradientXActivation(network, network.get_submodule(layer.convolution.name))
@@ -94,9 +94,11 @@ def hires_cam(classifier: Classifier, digit: np.ndarray, target: int, layer: Lay
     return _array(products.sum(dim=1, keepdim=True).relu())
 
 
-def enlarged(heat: np.ndarray, layer: Layer) -> np.ndarray:
-    """A layer's heat on the digit: `float32[h, w]` to `float32[28, 28]`. Each number stands where its receptive field
-    has its centre, which simple stretching misses by up to two pixels; between them it is bilinear."""
+def upsample(heat: np.ndarray, layer: Layer) -> np.ndarray:
+    """Upsample a layer's heat map to the digit, bilinearly: `float32[h, w]` to `float32[28, 28]`.
+
+    Each value lies at the centre of its receptive field. Plain resizing misses it by up to two pixels.
+    """
     step = layer.convolution
     pixels = (np.arange(SIDE) + 0.5 - step.start) / step.stride  # their centres, in rows or columns of the map
     down, right = (
@@ -106,10 +108,11 @@ def enlarged(heat: np.ndarray, layer: Layer) -> np.ndarray:
 
 
 def integrated_gradients(classifier: Classifier, digit: np.ndarray, target: int) -> np.ndarray:
-    """What each pixel contributes to a class's logit: `float32[28, 28]`. Together they make up the difference between
-    the logits of the digit and of a black picture, but for the error of an integral in few steps: of most digits one
-    hundredth (CNN, AlexNet, ViT), a third (VGG16, whose slope is uneven: with more steps the sum is closer, but the
-    picture the same) or a fifth (Faster R-CNN, whose choice of a box is not smooth).
+    """Compute the contribution of each pixel to a class's logit: `float32[28, 28]`.
+
+    The contributions add up to `logit_gain`, except for the error of an integral with few steps. For most digits it is
+    1% (CNN, AlexNet, ViT), 33% (VGG16: more steps reduce it, but do not change the picture) or 20% (Faster R-CNN: its
+    choice of a box is not smooth).
 
     Args:
         digit: `uint8[28, 28]`.
@@ -119,48 +122,49 @@ def integrated_gradients(classifier: Classifier, digit: np.ndarray, target: int)
         ValueError: for a digit of another shape or type.
     """
     network = hookable_copy(classifier.network)
-    # Most happens soon after black, in the Vision Transformer, which gives every picture the same contrast, nearly all
-    # in the first hundredth of the way to the digit. Powers of equal steps go the same way, but look there more often.
+    # Most of the change happens close to black: for the ViT, which normalises contrast, nearly all in the first
+    # hundredth of the path. Powers of equal steps follow the same path, but sample it more densely there.
     power, steps = classifier.spec.gradient_steps
     captum = IntegratedGradients(lambda roots: network(roots**power))
     return _array(captum.attribute(as_input(classifier, digit) ** (1 / power), target=target, n_steps=steps))
 
 
-def score_gained(classifier: Classifier, digit: np.ndarray, target: int) -> float:
-    """By how much a class's logit is higher for a digit `uint8[28, 28]` than for a black picture: what integrated
-    gradients share out among the pixels."""
-    picture = as_input(classifier, digit)
+def logit_gain(classifier: Classifier, digit: np.ndarray, target: int) -> float:
+    """A class's logit for a digit `uint8[28, 28]` minus its logit for a black image."""
+    image = as_input(classifier, digit)
     with torch.inference_mode():
-        black, drawn = classifier.network(torch.cat([torch.zeros_like(picture), picture]))[:, target].tolist()
-    return drawn - black
+        black, inked = classifier.network(torch.cat([torch.zeros_like(image), image]))[:, target].tolist()
+    return inked - black
 
 
 def occlusion(classifier: Classifier, digit: np.ndarray, window: int = 6, stride: int = 4) -> np.ndarray:
-    """How much of each class's probability is lost while a black square covers a pixel: `float32[10, 28, 28]`, -1 to 1,
-    the mean over all squares that cover it.
+    """Compute the probability that each class loses while a black square covers a pixel.
 
     Args:
         digit: `uint8[28, 28]`.
         window: height and width of the square, in pixels.
-        stride: pixels from one square to the next; at most `window`, so that no pixel is left out.
+        stride: pixels from one square to the next, at most `window`, so that squares cover all pixels.
+
+    Returns:
+        `float32[10, 28, 28]`, -1 to 1, the mean over all squares that cover a pixel.
 
     Raises:
-        ValueError: for a digit of another shape or type, or a window that leaves pixels out.
+        ValueError: for a digit of another shape or type, or for squares that do not cover all pixels.
     """
     if not 1 <= stride <= window <= SIDE:
         raise ValueError(f"A window of {window} pixels and a stride of {stride} do not cover the digit.")
 
-    def probabilities(pictures: Tensor) -> Tensor:
-        # A square on black changes nothing, which is so for half of them, and the ten classes share their pictures.
-        distinct, which = pictures.unique(dim=0, return_inverse=True)
-        return classifier.network(distinct).softmax(dim=1)[which]
+    def probabilities(images: Tensor) -> Tensor:
+        # Half of the squares cover only black, and the ten classes share their images: compute each image once.
+        distinct, index = images.unique(dim=0, return_inverse=True)
+        return classifier.network(distinct).softmax(dim=1)[index]
 
     lost = Occlusion(probabilities).attribute(
-        as_input(classifier, digit).repeat(10, 1, 1, 1),  # once for each class
+        as_input(classifier, digit).repeat(CLASSES, 1, 1, 1),  # once for each class
         sliding_window_shapes=(1, window, window),
         strides=(1, stride, stride),
-        target=torch.arange(10, device=classifier.device),
-        perturbations_per_eval=AT_ONCE,
+        target=torch.arange(CLASSES, device=classifier.device),
+        perturbations_per_eval=BATCH,
     )
     return lost[:, 0].float().cpu().numpy()
 

@@ -1,4 +1,4 @@
-"""Networks are shared by all visitors and threads; who explains one works on a copy that nobody else sees."""
+"""Copies of networks for hooks. Networks are shared by all visitors and threads, so explanations use their own copy."""
 
 import copy
 
@@ -12,10 +12,9 @@ from atelier.models.inputs import to_unit_range
 
 
 def hookable_copy(network: nn.Module) -> nn.Module:
-    """The same network with modules and hooks of its own, which costs milliseconds and no memory: the weights are those
-    of the original, not copies. So hooks may be set and taken at will; only the weights must not be changed.
+    """Copy a network's modules but share its weights: milliseconds, no memory. Do not change the weights.
 
-    Layers of the copy never overwrite their input (`nn.ReLU(inplace=True)` would): what a hook has kept stays.
+    Layers of the copy never overwrite their input (`nn.ReLU(inplace=True)` would), so a hook may keep it.
     """
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     twin = copy.deepcopy(network, memo=shared)
@@ -26,7 +25,7 @@ def hookable_copy(network: nn.Module) -> nn.Module:
 
 
 def as_input(classifier: Classifier, digit: np.ndarray) -> Tensor:
-    """A digit `uint8[28, 28]` as all networks take it: `float[1, 1, 28, 28]` in [0, 1], on the network's device.
+    """Convert a digit `uint8[28, 28]` to `float[1, 1, 28, 28]` in [0, 1] on the network's device.
 
     Raises:
         ValueError: for any other shape or type.

@@ -1,9 +1,9 @@
-"""What would change a network's mind: a digit moved, turned, thickened, covered with noise, or changed against the
-network on purpose, by as little as it takes.
+"""Perturbations of a digit, and the smallest one that changes a network's answer.
 
-The last is a step of the fast gradient sign method (Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing
-adversarial examples", arXiv:1412.6572): each pixel becomes a little brighter or darker, whichever makes the network
-less sure of its answer. The paper's point: answers flip while people hardly see a difference.
+A digit is shifted, rotated, made thicker or thinner, covered with noise, or changed by the fast gradient sign method
+(Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples", arXiv:1412.6572). That method
+makes each pixel brighter or darker by the same amount, whichever makes the network less confident. The answer changes
+although people hardly see a difference.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,12 @@ import torch
 from scipy import ndimage
 
 from atelier.classifier import Classifier
+from atelier.data.mnist import SIDE
 from atelier.explain.hooks import as_input
 
-PARTS = 8  # of the stretch that is searched more finely
-BATCH = 48  # digits read at once: a search that succeeds early ends early; all directions of six amounts, or more
-FARTHEST = 14  # pixels of a shift: half the picture
+PARTS = 8  # of the interval that is searched more finely
+BATCH = 48  # digits at once: small, so that a search that succeeds early ends early
+FARTHEST = 14  # pixels of a shift: half the image
 
 
 # Changing a digit ----------------------------------------------------------------------------------------------------
@@ -36,15 +37,15 @@ def perturb(
     noise: float = 0.0,
     seed: int = 0,
 ) -> np.ndarray:
-    """A digit, first thickened, then turned, then moved, then covered with noise.
+    """Change the thickness of a digit, then rotate it, shift it and add noise.
 
     Args:
         digit: `uint8[28, 28]`.
-        shift: pixels to the right and down. What leaves the picture is lost.
-        rotation: degrees clockwise about the middle of the picture.
-        thickness: pixels added to each side of a stroke (grey dilation); below 0 taken away (erosion).
-        noise: standard deviation of what is added to each pixel, as a share of full brightness. The same seed is the
-            same pattern, stronger or fainter.
+        shift: pixels to the right and down. Ink that leaves the image is lost.
+        rotation: degrees clockwise about the centre of the image.
+        thickness: pixels added to each side of a stroke (grey dilation); below 0, removed (erosion).
+        noise: standard deviation of the Gaussian noise, as a share of full brightness.
+        seed: of the noise. The same seed gives the same pattern, whatever its strength.
 
     Returns:
         `uint8[28, 28]`.
@@ -53,7 +54,7 @@ def perturb(
         ValueError: for a digit of another shape or type.
     """
     digit = np.asarray(digit)
-    if digit.shape != (28, 28) or digit.dtype != np.uint8:
+    if digit.shape != (SIDE, SIDE) or digit.dtype != np.uint8:
         raise ValueError(f"Expected uint8[28, 28]; this is {digit.dtype}{list(digit.shape)}.")
     pixels = thicken(digit.astype(np.float32), thickness)
     if rotation:
@@ -61,18 +62,19 @@ def perturb(
     if any(shift):
         pixels = ndimage.shift(pixels, (shift[1], shift[0]), order=1)
     if noise:
-        pixels = pixels + 255 * noise * np.random.default_rng(seed).standard_normal((28, 28))
-    return _bytes(pixels)
+        pixels = pixels + 255 * noise * np.random.default_rng(seed).standard_normal((SIDE, SIDE))
+    return _to_uint8(pixels)
 
 
 def thicken(pixels: np.ndarray, amount: float) -> np.ndarray:
-    """Each pixel becomes the brightest (below 0: the darkest) within a disc of radius `amount`; between whole radii it
-    is blended."""
+    """Set each pixel to the brightest (below 0: the darkest) within a disc of radius `amount`.
+
+    Between whole radii, the two results are blended.
+    """
     change = ndimage.grey_dilation if amount > 0 else ndimage.grey_erosion
-    whole, part = divmod(abs(amount), 1)
-    discs = [_disc(int(whole) + more) for more in (0, 1)]
-    thin, thick = (change(pixels, footprint=disc, mode="nearest") for disc in discs)
-    return (1 - part) * thin + part * thick
+    radius, part = divmod(abs(amount), 1)
+    smaller, larger = (change(pixels, footprint=_disc(int(radius) + extra), mode="nearest") for extra in (0, 1))
+    return (1 - part) * smaller + part * larger
 
 
 def _disc(radius: int) -> np.ndarray:
@@ -81,51 +83,63 @@ def _disc(radius: int) -> np.ndarray:
 
 
 def gradient_sign(classifier: Classifier, digit: np.ndarray) -> np.ndarray:
-    """Which way to change each pixel to make a network less sure of its answer: `int8[28, 28]`, 1 brighter, -1 darker,
-    0 where it makes no difference.
+    """The sign of each pixel's change that makes a network less confident of its answer.
+
+    Returns:
+        `int8[28, 28]`, 1 brighter, -1 darker, 0 without effect.
 
     Raises:
         ValueError: for a digit of another shape or type.
     """
     pixels = as_input(classifier, digit).requires_grad_()
     (logits,) = classifier.network(pixels)
-    said = logits.argmax()
-    others = torch.cat([logits[:said], logits[said + 1 :]])
-    # The gradient of cross-entropy points the same way, but is (1 - p) times as long: nothing is left of it in float32
-    # when the network is sure, as it mostly is.
-    (gradient,) = torch.autograd.grad(others.logsumexp(0) - logits[said], pixels)
+    answer = logits.argmax()
+    others = torch.cat([logits[:answer], logits[answer + 1 :]])
+    # The gradient of cross-entropy has the same direction, but its length is proportional to 1 - p. In float32 it is 0
+    # for confident answers.
+    (gradient,) = torch.autograd.grad(others.logsumexp(0) - logits[answer], pixels)
     return gradient[0, 0].sign().to(torch.int8).cpu().numpy()
 
 
-def step(digit: np.ndarray, sign: np.ndarray, epsilon: float) -> np.ndarray:
-    """A digit `uint8[28, 28]` after a step of the fast gradient sign method: each pixel is changed by `epsilon`, a
-    share of full brightness, to the side that `sign` says."""
-    return _bytes(digit + 255 * epsilon * sign.astype(np.float32))
+def fgsm_step(digit: np.ndarray, sign: np.ndarray, epsilon: float) -> np.ndarray:
+    """Apply a step of the fast gradient sign method to a digit `uint8[28, 28]`.
+
+    Args:
+        sign: `int8[28, 28]`, see `gradient_sign`.
+        epsilon: change of each pixel, as a share of full brightness.
+    """
+    return _to_uint8(digit + 255 * epsilon * sign.astype(np.float32))
 
 
-def _bytes(pixels: np.ndarray) -> np.ndarray:
+def _to_uint8(pixels: np.ndarray) -> np.ndarray:
     return pixels.clip(0, 255).round().astype(np.uint8)
 
 
-# Searching the smallest change ---------------------------------------------------------------------------------------
+# The smallest change -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A way to change a digit by an amount, in one of several directions."""
+class Perturbation:
+    """A kind of change with an amount, in one of several directions."""
 
     title: str
-    measure: str  # of what the amount is
+    measure: str  # definition of the amount
     unit: str  # a format of the amount
-    rounds: int  # of the search: over the whole range, then between the last amount that did not flip and the first
-    directions: dict[str, Any]  # by what they are called
-    tries: list[tuple[float, str]]  # amounts and directions, smallest first
-    change: Callable[[np.ndarray, Any, float], np.ndarray]  # digit, direction, amount to digit
+    candidates: list[tuple[float, Any]]  # amounts and directions, smallest first
+    apply: Callable[[np.ndarray, Any, float], np.ndarray]  # digit, direction, amount to digit
+    describe: Callable[[Any], str]  # a direction in words
+    rounds: int = 3  # of the search; each searches the interval before the first amount with a flip more finely
+    from_gradient: bool = False  # whether the network's gradient is the only direction
+
+    @property
+    def largest(self) -> str:
+        """The largest amount that is tried, with its unit."""
+        return self.unit.format(self.candidates[-1][0])
 
 
 @dataclass(frozen=True)
 class Flip:
-    """The smallest change found that flips an answer."""
+    """A change that changes a network's answer."""
 
     size: str  # the amount with its unit, such as "3.2°"
     amount: float
@@ -134,115 +148,121 @@ class Flip:
     digit: np.ndarray  # uint8[28, 28], changed
 
 
-def _way(right: int, down: int) -> str:
-    """A shift in words, such as "3 to the right, 2 up"."""
+def _describe_shift(shift: tuple[int, int]) -> str:
+    """Such as "3 to the right, 2 up"."""
+    right, down = shift
     sides = [(right, "to the right" if right > 0 else "to the left"), (down, "down" if down > 0 else "up")]
     return ", ".join(f"{abs(pixels)} {side}" for pixels, side in sides if pixels)
 
 
-# Whole pixels: less than one blurs the digit, and networks answer to that, not to the shift.
-SHIFTS = [(right, down) for right in range(-FARTHEST, FARTHEST + 1) for down in range(-FARTHEST, FARTHEST + 1)]
+# Whole pixels: a fraction blurs the digit, and networks react to the blur.
+SHIFTS = product(range(-FARTHEST, FARTHEST + 1), repeat=2)
 SHIFTS = sorted((shift for shift in SHIFTS if 0 < hypot(*shift) <= FARTHEST), key=lambda shift: hypot(*shift))
-TURNS = {"clockwise": 1, "anticlockwise": -1}
-SIDES = {"thicker": 1, "thinner": -1}
-PATTERNS = {f"pattern {1 + seed}": seed for seed in range(8)}
 
-KINDS = {
-    "shift": Kind(
+PERTURBATIONS = {
+    "shift": Perturbation(
         "Shift",
         "its length",
         "{:.3g} px",
-        1,  # there are no amounts in between
-        {_way(*shift): shift for shift in SHIFTS},
-        [(hypot(*shift), _way(*shift)) for shift in SHIFTS],
+        [(hypot(*shift), shift) for shift in SHIFTS],
         lambda digit, shift, length: perturb(digit, shift=shift),
+        _describe_shift,
+        rounds=1,  # there are no amounts in between
     ),
-    "rotation": Kind(
+    "rotation": Perturbation(
         "Rotation",
-        "about the middle of the picture",
+        "about the centre of the image",
         "{:.1f}°",
-        3,
-        TURNS,
-        list(product(range(5, 181, 5), TURNS)),
-        lambda digit, turn, amount: perturb(digit, rotation=turn * amount),
+        list(product(range(5, 181, 5), (1, -1))),
+        lambda digit, sign, degrees: perturb(digit, rotation=sign * degrees),
+        lambda sign: "clockwise" if sign > 0 else "anticlockwise",
     ),
-    "thickness": Kind(
+    "thickness": Perturbation(
         "Thickness",
         "on each side of a stroke",
         "{:.2f} px",
-        3,
-        SIDES,
-        list(product(np.arange(1, 17) / 4, SIDES)),
-        lambda digit, side, amount: perturb(digit, thickness=side * amount),
+        list(product(np.arange(1, 17) / 4, (1, -1))),
+        lambda digit, sign, pixels: perturb(digit, thickness=sign * pixels),
+        lambda sign: "thicker" if sign > 0 else "thinner",
     ),
-    "noise": Kind(
+    "noise": Perturbation(
         "Noise",
         "standard deviation, share of full brightness",
         "{:.1%}",
-        3,
-        PATTERNS,
-        list(product(np.arange(1, 21) / 20, PATTERNS)),
-        lambda digit, seed, amount: perturb(digit, noise=amount, seed=seed),
+        list(product(np.arange(1, 21) / 20, range(8))),
+        lambda digit, seed, deviation: perturb(digit, noise=deviation, seed=seed),
+        lambda seed: f"pattern {1 + seed}",
     ),
-    "gradient": Kind(
+    "gradient": Perturbation(
         "Gradient",
         "of each pixel, share of full brightness",
         "ε {:.3f}",
-        3,
-        {},  # the network tells its only one
-        list(product(np.arange(1, 33) / 32, ["by its gradient"])),
-        step,
+        list(product(np.arange(1, 33) / 32, (None,))),
+        fgsm_step,
+        lambda sign: "along the gradient",
+        from_gradient=True,
     ),
 }
 
 
 def smallest_flip(classifier: Classifier, digit: np.ndarray, kind: str) -> Flip | None:
-    """Search the smallest change of a kind that makes a network answer otherwise.
+    """Search for the smallest change of a kind that changes a network's answer.
 
-    All directions are tried with rising amounts. Once some flip the answer, the stretch between this amount and the
-    one before is searched in these, finer and finer. What flips the answer and lets it return between two amounts of
-    `KINDS[kind].tries` can be missed. Nothing that leaves a blank picture counts.
+    All directions are tried with rising amounts. Once some change the answer, the interval between this amount and the
+    previous one is searched in these directions, more and more finely. The search can miss a flip that ends before the
+    next amount. A change that leaves a blank image does not count.
 
     Args:
         digit: `uint8[28, 28]`.
-        kind: a key of KINDS.
+        kind: a key of PERTURBATIONS.
 
     Returns:
-        None if nothing up to the last amount flips the answer.
+        None if no change up to the largest amount changes the answer.
 
     Raises:
         ValueError: for a digit of another shape or type.
     """
-    way, flip, before = KINDS[kind], None, 0.0
-    said = classifier.predict(digit[None])[0]
-    tries, directions = way.tries, way.directions or {"by its gradient": gradient_sign(classifier, digit)}
-    for _ in range(way.rounds):
-        flips = _first_flips(classifier, digit, way, directions, tries, said)
+    perturbation, flip, lower = PERTURBATIONS[kind], None, 0.0
+    answer = classifier.predict(digit[None])[0]
+    candidates = perturbation.candidates
+    if perturbation.from_gradient:
+        sign = gradient_sign(classifier, digit)
+        candidates = [(amount, sign) for amount, _ in candidates]
+    for _ in range(perturbation.rounds):
+        flips = _first_flips(classifier, digit, perturbation, candidates, answer)
         if not flips:
             break
-        flip = flips[0]
-        before = max((amount for amount, _ in tries if amount < flip.amount), default=before)
-        tries = list(product(np.linspace(before, flip.amount, PARTS + 1)[1:], [flip.direction for flip in flips]))
+        flip, directions = flips[0][0], [direction for _, direction in flips]
+        lower = max((amount for amount, _ in candidates if amount < flip.amount), default=lower)
+        candidates = list(product(np.linspace(lower, flip.amount, PARTS + 1)[1:], directions))
     return flip
 
 
 def _first_flips(
     classifier: Classifier,
     digit: np.ndarray,
-    way: Kind,
-    directions: dict[str, Any],
-    tries: list[tuple[float, str]],
-    said: int,
-) -> list[Flip]:
-    """The flips of the first amount that flips the answer in any direction."""
-    for start in range(0, len(tries), BATCH):
-        tried = tries[start : start + BATCH]
-        changed = np.array([way.change(digit, directions[direction], amount) for amount, direction in tried])
+    perturbation: Perturbation,
+    candidates: list[tuple[float, Any]],
+    answer: int,
+) -> list[tuple[Flip, Any]]:
+    """The flips with the smallest amount that changes the answer, each with its direction."""
+    for start in range(0, len(candidates), BATCH):
+        batch = candidates[start : start + BATCH]
+        images = np.array([perturbation.apply(digit, direction, amount) for amount, direction in batch])
         flips = [
-            Flip(way.unit.format(amount), float(amount), direction, int(answer), picture)
-            for (amount, direction), answer, picture in zip(tried, classifier.predict(changed), changed, strict=True)
-            if answer != said and picture.any()  # of a blank picture nobody asks
+            (
+                Flip(
+                    perturbation.unit.format(amount),
+                    float(amount),
+                    perturbation.describe(direction),
+                    int(new_answer),
+                    image,
+                ),
+                direction,
+            )
+            for (amount, direction), new_answer, image in zip(batch, classifier.predict(images), images, strict=True)
+            if new_answer != answer and image.any()
         ]
         if flips:
-            return [flip for flip in flips if flip.amount == flips[0].amount]
+            return [(flip, direction) for flip, direction in flips if flip.amount == flips[0][0].amount]
     return []

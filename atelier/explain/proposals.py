@@ -263,7 +263,7 @@ def slide(classifier: Classifier, picture: np.ndarray, window: int, stride: int)
     return Slide(probabilities.max(-1), probabilities.argmax(-1), window, stride)
 
 
-def timed(call: Callable[[], Result], most: int = 7) -> tuple[Result, float]:
+def median_time(call: Callable[[], Result], most: int = 7) -> tuple[Result, float]:
     """What a call returns, and the median of its milliseconds over up to `most` repeats within BUDGET. A call that is
     slower is made once."""
     taken: list[float] = []

@@ -146,7 +146,7 @@ def test_nothing_is_left_on_the_network_nor_seen_by_others_meanwhile(small, digi
 
     as_input = explain.as_input
     monkeypatch.setattr(explain, "as_input", lambda *given: watched.append(untouched()) or as_input(*given))
-    explain.passage(small, digit)
+    explain.forward_pass(small, digit)
     explain.logit_lens(small, digit)
     explain.gradient_rollout(small, digit, 4)
     assert watched == [True] * 3
@@ -199,7 +199,7 @@ def test_distances_are_means_over_digits(small):
 def test_every_architecture_is_followed_to_its_answer(digit, config):
     classifier = made(**config)
     sizes = classifier.network.config
-    answer, way = classifier.predict_proba(digit[None])[0], explain.passage(classifier, digit)
+    answer, way = classifier.predict_proba(digit[None])[0], explain.forward_pass(classifier, digit)
     lens = explain.logit_lens(classifier, digit)
     assert lens.shape == (sizes.depth + 1, 10)
     assert lens.sum(1) == pytest.approx(np.ones(sizes.depth + 1), abs=1e-5)
@@ -219,7 +219,7 @@ def test_before_the_first_block_the_class_token_knows_nothing_of_the_digit(small
 
 
 def test_empty_patches_become_the_same_numbers_until_their_place_is_added(small, digit):
-    way = explain.passage(small, digit)
+    way = explain.forward_pass(small, digit)
     empty = [number for number, patch in enumerate(way.patches) if not patch.any()]
     assert len(empty) > 2
     assert way.embedded[empty] == pytest.approx(way.embedded[[empty[0]] * len(empty)], abs=1e-5)
@@ -234,7 +234,7 @@ def test_similarity_of_places_is_the_cosine(small):
 
 def test_other_networks_and_other_pictures_are_refused_with_a_sentence(small, digit):
     cnn = Classifier(MODELS["cnn"], CNN(), {})
-    for ask in (explain.passage, explain.logit_lens, lambda *given: explain.gradient_rollout(*given, 0)):
+    for ask in (explain.forward_pass, explain.logit_lens, lambda *given: explain.gradient_rollout(*given, 0)):
         with pytest.raises(TypeError, match="The CNN has no attention to show"):
             ask(cnn, digit)
         with pytest.raises(ValueError, match=r"Expected uint8\[28, 28\]"):

@@ -97,7 +97,7 @@ def test_frozen_and_trained_layers_are_told_apart():
 
 def test_maps_are_what_the_network_computes_strongest_first(classifier):
     for layer in convolutions.layers(classifier)[1::3]:
-        seen = convolutions.look(classifier, DIGIT, layer)
+        seen = convolutions.activations(classifier, DIGIT, layer)
         assert [maps.shape for maps in seen.maps.values()] == [step.shape for step in layer.steps]
         handed_on = list(seen.maps.values())[-1]
         strengths = handed_on.std((1, 2))[seen.order]
@@ -106,7 +106,7 @@ def test_maps_are_what_the_network_computes_strongest_first(classifier):
 
 
 def test_the_last_maps_are_what_the_head_is_given(classifier):
-    seen = convolutions.look(classifier, DIGIT, convolutions.layers(classifier)[-1])
+    seen = convolutions.activations(classifier, DIGIT, convolutions.layers(classifier)[-1])
     with torch.inference_mode():
         digit = as_input(classifier, DIGIT)
         if isinstance(classifier.network, FineTuned):
@@ -117,10 +117,10 @@ def test_the_last_maps_are_what_the_head_is_given(classifier):
 
 def test_relu_and_pooling_do_what_they_say():
     alexnet, cnn = load("alexnet"), load("cnn")
-    maps = convolutions.look(alexnet, DIGIT, convolutions.layers(alexnet)[0]).maps
+    maps = convolutions.activations(alexnet, DIGIT, convolutions.layers(alexnet)[0]).maps
     assert (maps["convolution"] < 0).any()  # kept although the network rectifies in place
     assert np.array_equal(maps["relu"], np.maximum(maps["convolution"], 0))
-    maps = convolutions.look(cnn, DIGIT, convolutions.layers(cnn)[0]).maps
+    maps = convolutions.activations(cnn, DIGIT, convolutions.layers(cnn)[0]).maps
     assert np.array_equal(maps["pooling"], maps["convolution"].reshape(16, 12, 2, 12, 2).max((2, 4)))
 
 
@@ -129,7 +129,7 @@ def test_relu_and_pooling_do_what_they_say():
 
 def test_the_arithmetic_gives_what_the_layer_gives(classifier):
     for layer in convolutions.layers(classifier)[::2]:
-        maps = convolutions.look(classifier, DIGIT, layer).maps["convolution"]
+        maps = convolutions.activations(classifier, DIGIT, layer).maps["convolution"]
         channels, height, width = maps.shape
         for channel, row, column in ((0, 0, 0), (1, height // 2, width // 3), (channels - 1, height - 1, width - 1)):
             spelt = convolutions.pixel_arithmetic(classifier, DIGIT, layer, channel, row, column)
@@ -164,16 +164,16 @@ def test_beyond_the_border_the_window_is_zero():
 
 def test_a_layer_that_grew_by_half_has_moved_by_half():
     alexnet = untrained("alexnet", thawed=2)
-    assert convolutions.moved(alexnet) == {4: 0, 5: 0}
+    assert convolutions.distance_from_pretrained(alexnet) == {4: 0, 5: 0}
     with torch.no_grad():
         alexnet.network.features[10].weight *= 1.5
-    assert convolutions.moved(alexnet) == pytest.approx({4: 0, 5: 0.5}, rel=1e-5)
+    assert convolutions.distance_from_pretrained(alexnet) == pytest.approx({4: 0, 5: 0.5}, rel=1e-5)
 
 
 def test_nothing_is_said_of_layers_whose_beginning_is_unknown():
-    assert convolutions.moved(untrained("alexnet", backbone="none")) == {}
-    assert convolutions.moved(untrained("alexnet", thawed=0)) == {}
-    assert convolutions.moved(untrained("cnn")) == {}
+    assert convolutions.distance_from_pretrained(untrained("alexnet", backbone="none")) == {}
+    assert convolutions.distance_from_pretrained(untrained("alexnet", thawed=0)) == {}
+    assert convolutions.distance_from_pretrained(untrained("cnn")) == {}
 
 
 def test_filters_are_a_copy():
@@ -211,7 +211,7 @@ def test_a_sheet_of_huge_maps_leaves_out_what_nobody_sees():
 
 
 def test_the_part_that_a_number_sees_is_framed():
-    figure = feature_maps.field(DIGIT, (8.0, 0.0, 18.0, 8.0), "Title", "")
+    figure = feature_maps.receptive_field(DIGIT, (8.0, 0.0, 18.0, 8.0), "Title", "")
     assert np.array_equal(figure.data[0].z, DIGIT)
     assert (set(figure.data[1].x[:5]), set(figure.data[1].y[:5])) == ({8, 18}, {0, 8})
 
@@ -234,12 +234,12 @@ def test_the_arithmetic_is_printed():
 
 @pytest.mark.parametrize("colour", ["#2E86D1", None])
 def test_evidence_of_nothing_can_be_drawn(colour):
-    figure = feature_maps.evidence(DIGIT, np.zeros((2, 28, 28), np.float32), ["4", "9"], "", "", "evidence", colour)
+    figure = feature_maps.attributions(DIGIT, np.zeros((2, 28, 28), np.float32), ["4", "9"], "", "", "evidence", colour)
     assert figure.data[1].zmax == 1
     assert figure.to_json()
 
 
 def test_bars_tell_frozen_from_retrained():
-    figure = feature_maps.distances([False, True, True], {3: 0.125}, "#009E73")
+    figure = feature_maps.distances_from_pretrained([False, True, True], {3: 0.125}, "#009E73")
     assert figure.data[0].text == ("❄ frozen", "retrained", "retrained: 12.5%")
     assert figure.data[0].x == (0.0, 0.0, 0.125)

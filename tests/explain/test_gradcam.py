@@ -75,7 +75,7 @@ def test_integrated_gradients_of_a_linear_network_are_weight_times_pixel(linear)
     """A pixel of the top left quarter counts (12 - 2) / 196; of the top right (4 - 2) / 196; below -2 / 196."""
     expected = np.kron(np.array([[10 * 1.0, 2 * 0.0], [-2 * 0.2, -2 * 0.4]]), np.ones((14, 14))) / 196
     assert gradcam.integrated_gradients(linear, TILES, 0) == pytest.approx(expected, abs=1e-6)
-    assert gradcam.score_gained(linear, TILES, 0) == pytest.approx(expected.sum(), abs=1e-4)
+    assert gradcam.logit_gain(linear, TILES, 0) == pytest.approx(expected.sum(), abs=1e-4)
 
 
 def test_occlusion_of_quarters(linear):
@@ -90,7 +90,7 @@ def test_occlusion_of_quarters(linear):
 
 def test_enlarging_puts_numbers_where_their_receptive_fields_are():
     """Centres at 7 and 21: pixel 13, at 13.5, lies 6.5 / 14 of the way from the first to the second."""
-    heat = gradcam.enlarged(np.array([[1, 0], [0, 0]], np.float32), WHOLE)
+    heat = gradcam.upsample(np.array([[1, 0], [0, 0]], np.float32), WHOLE)
     assert heat.shape == (28, 28)
     assert (heat[:6, :6] == 1).all()
     assert heat[13, 0] == pytest.approx(1 - 6.5 / 14)
@@ -129,7 +129,7 @@ def test_integrated_gradients_add_up_to_the_logit(name, off):
     for digit, label in zip(*(part[:7] for part in mnist.load("test")), strict=True):
         shares = gradcam.integrated_gradients(classifier, digit, int(label))
         assert not shares[digit == 0].any()
-        errors.append(abs(shares.sum() / gradcam.score_gained(classifier, digit, int(label)) - 1))
+        errors.append(abs(shares.sum() / gradcam.logit_gain(classifier, digit, int(label)) - 1))
     assert np.median(errors) < off
 
 

@@ -8,7 +8,7 @@ from torch import nn
 import atelier
 from atelier.classifier import Classifier
 from atelier.data import mnist
-from atelier.explain.perturbations import KINDS, gradient_sign, perturb, smallest_flip, step
+from atelier.explain.perturbations import PERTURBATIONS, gradient_sign, perturb, smallest_flip, fgsm_step
 
 SEVEN = mnist.load("test")[0][0]
 
@@ -102,8 +102,8 @@ def test_a_network_that_is_quite_sure_has_a_gradient():
 def test_a_step_changes_each_pixel_by_epsilon():
     sign = np.zeros((28, 28), np.int8)
     sign[0, :3] = 1, -1, 0
-    assert list(step(np.full((28, 28), 100, np.uint8), sign, 0.2)[0, :3]) == [151, 49, 100]
-    assert list(step(spot((0, 0)), sign, 0.2)[0, :3]) == [255, 0, 0]
+    assert list(fgsm_step(np.full((28, 28), 100, np.uint8), sign, 0.2)[0, :3]) == [151, 49, 100]
+    assert list(fgsm_step(spot((0, 0)), sign, 0.2)[0, :3]) == [255, 0, 0]
 
 
 @pytest.mark.parametrize("name", atelier.MODELS)
@@ -115,7 +115,7 @@ def test_every_network_has_a_gradient_and_keeps_nothing_of_it(name):
     assert set(np.unique(sign)) >= {-1, 1}
     assert all(p.grad is None for p in classifier.network.parameters())
     assert [p.requires_grad for p in classifier.network.parameters()] == before
-    sure = classifier.predict_proba(np.array([SEVEN, step(SEVEN, sign, 0.1)]))[:, 7]
+    sure = classifier.predict_proba(np.array([SEVEN, fgsm_step(SEVEN, sign, 0.1)]))[:, 7]
     assert sure[1] < sure[0]
 
 
@@ -158,7 +158,7 @@ def test_nothing_found_is_none():
 
 @pytest.mark.parametrize(("name", "kind"), [("cnn", "shift"), ("vit", "rotation"), ("faster_rcnn", "gradient")])
 def test_what_is_found_flips_the_answer_and_a_little_less_does_not(name, kind):
-    classifier, way = atelier.load(name, "cpu"), KINDS[kind]
+    classifier, way = atelier.load(name, "cpu"), PERTURBATIONS[kind]
     flip = smallest_flip(classifier, SEVEN, kind)
     assert classifier.predict(flip.digit[None])[0] == flip.answer != 7
     directions = way.directions or {flip.direction: gradient_sign(classifier, SEVEN)}

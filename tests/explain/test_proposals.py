@@ -135,7 +135,7 @@ def test_a_run_of_other_sizes_and_without_any_training_is_walked_and_drawn_too(s
         draw(walk, 0)
     boxes.objectness_by_anchor(walk)
     strip.strip(walk, decision, 0, 0, ["step"] * 8, 0)
-    boxes.final(scene.picture, decision, scene.boxes)
+    boxes.detections(scene.picture, decision, scene.boxes)
 
 
 def test_a_digit_alone_is_read_as_the_network_answers_for_it(detector):
@@ -163,11 +163,11 @@ def test_intersection_over_union_is_torchvisions():
 def test_precision_and_recall_count_each_true_box_once():
     true = [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]
     found = [[0, 0, 10, 9], [0, 0, 10, 10], [21, 0, 31, 10], [70, 0, 80, 10]]  # two on the first digit
-    reading = proposals.read_true_boxes(true, found, threshold=0.5)
-    assert reading.found_by.tolist() == [0, 2, -1]
+    reading = proposals.match_boxes(true, found, threshold=0.5)
+    assert reading.matched_by.tolist() == [0, 2, -1]
     assert reading.precision == 2 / 4
     assert reading.recall == 2 / 3
-    strict = proposals.read_true_boxes(true, found, threshold=0.95)  # now only the second box is right
+    strict = proposals.match_boxes(true, found, threshold=0.95)  # now only the second box is right
     assert strict.found_by.tolist() == [1, -1, -1]
     assert (strict.precision, strict.recall) == (1 / 4, 1 / 3)
 
@@ -175,16 +175,16 @@ def test_precision_and_recall_count_each_true_box_once():
 def test_nothing_found_and_nothing_to_find():
     none = np.zeros((0, 4))
     some = [[0, 0, 1, 1]]
-    assert proposals.read_true_boxes(some, none).precision is None
-    assert proposals.read_true_boxes(some, none).recall == 0
-    assert proposals.read_true_boxes(none, some).precision == 0
-    assert proposals.read_true_boxes(none, some).recall is None
+    assert proposals.match_boxes(some, none).precision is None
+    assert proposals.match_boxes(some, none).recall == 0
+    assert proposals.match_boxes(none, some).precision == 0
+    assert proposals.match_boxes(none, some).recall is None
 
 
 def test_a_box_with_another_digit_is_wrong_where_digits_count():
     boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
-    reading = proposals.read_true_boxes(boxes, boxes, 0.5, np.array([[True, False], [True, False]]))
-    assert reading.found_by.tolist() == [0, -1]
+    reading = proposals.match_boxes(boxes, boxes, 0.5, np.array([[True, False], [True, False]]))
+    assert reading.matched_by.tolist() == [0, -1]
     assert (reading.precision, reading.recall) == (0.5, 0.5)
 
 
@@ -196,7 +196,7 @@ def test_a_window_on_the_digit_reads_as_the_digit_alone(reader):
     images, _ = atelier.data.mnist.load("test")
     scene = np.zeros((56, 84), np.uint8)
     scene[14:42, 28:56] = images[0]
-    slide = proposals.slide(reader, scene, window=28, stride=14)
+    slide = proposals.slide_window(reader, scene, window=28, stride=14)
     assert slide.labels.shape == (5, 7)  # centres at 0, 14, … 56 and 0, 14, … 84
     alone = reader.predict_proba(images[:1])[0]
     assert slide.labels[2, 3] == alone.argmax()
@@ -204,7 +204,7 @@ def test_a_window_on_the_digit_reads_as_the_digit_alone(reader):
 
 
 def test_a_window_on_nothing_is_named_a_digit_too(reader):
-    slide = proposals.slide(reader, np.zeros((112, 150), np.uint8), window=72, stride=16)
+    slide = proposals.slide_window(reader, np.zeros((112, 150), np.uint8), window=72, stride=16)
     blank = reader.predict_proba(np.zeros((1, 28, 28), np.uint8))[0]
     assert slide.labels.shape == (8, 10)
     np.testing.assert_allclose(slide.confidence, blank.max(), atol=1e-6)
@@ -213,14 +213,14 @@ def test_a_window_on_nothing_is_named_a_digit_too(reader):
 @pytest.mark.parametrize("size", [(112, 113), (8, 448), (112, 112)])
 @pytest.mark.parametrize("window", [28, 52, 112])
 def test_places_cover_pictures_of_any_size(reader, size, window):
-    slide = proposals.slide(reader, np.zeros(size, np.uint8), window, 16)
+    slide = proposals.slide_window(reader, np.zeros(size, np.uint8), window, 16)
     assert slide.confidence.shape == (size[0] // 16 + 1, size[1] // 16 + 1)
 
 
 def test_a_time_is_a_median_and_a_slow_call_is_made_once(monkeypatch):
     ticks, calls = iter([0.0, 0.001, 0.001, 0.004, 0.004, 0.006]), []  # calls of 1, 3 and 2 ms
     monkeypatch.setattr(proposals.time, "perf_counter", lambda: next(ticks))
-    assert proposals.timed(lambda: calls.append(1) or "answer", most=3) == ("answer", pytest.approx(2))
+    assert proposals.median_time(lambda: calls.append(1) or "answer", most=3) == ("answer", pytest.approx(2))
     assert len(calls) == 3
     ticks = iter([0.0, 0.9])
-    assert proposals.timed(lambda: "answer") == ("answer", pytest.approx(900))
+    assert proposals.median_time(lambda: "answer") == ("answer", pytest.approx(900))
