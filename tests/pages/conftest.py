@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.support.inside_page import Figures
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,3 +46,9 @@ def elements(block) -> Iterator:
     for child in getattr(block, "children", {}).values():
         yield child
         yield from elements(child)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that a view of Look inside shows, by key; `figures.click(app, key, **point)` clicks on one."""
+    return Figures(monkeypatch)

@@ -1,157 +1,114 @@
-"""Look inside, all five: what would change each network's mind, neighbours, architecture."""
+"""Look inside, all networks: perturbations, adversarial examples, nearest neighbours, architecture."""
 
 import re
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
+import atelier
 from atelier import MODELS
+from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.explain import neighbours, perturbations
 from pages.ui import background, networks
+from pages.views.inside.all_networks import PARTS
+from tests.support.inside_page import choose, open_view, press, run
 
 SIX = mnist.load("test")[0][11]
 
 
-def view():
-    import streamlit as st
-
-    from atelier import MODELS
-    from pages.views.inside import all_networks
-
-    for name in MODELS if st.session_state["wait"] else ():
-        networks.load(name).result()
-    all_networks.show(st.session_state["digit"])
-
-
 @pytest.fixture
-def inside() -> AppTest:
-    app = AppTest.from_function(view, default_timeout=120)
-    app.session_state["digit"], app.session_state["wait"] = SIX, True
-    app.run()
-    assert not app.exception
-    return app
+def inside(figures):
+    return open_view("all_networks", SIX)
 
 
-def answers(app: AppTest) -> list[str]:
+def answers(app) -> dict[str, int]:
+    """The answers to the changed digit."""
     cards = [html.value for html in app.html if 'class="confidence"' in html.value]
-    return [re.search(r'class="digit">([^<]*)<', card)[1] for card in cards]
+    return dict(zip(MODELS, (int(re.search(r'class="digit">([^<]*)<', card)[1]) for card in cards), strict=True))
 
 
-def named(elements, label):
-    (found,) = [element for element in elements if element.label == label]
-    return found
+def predictions(digit: np.ndarray) -> dict[str, int]:
+    return {name: int(atelier.load(name, "cpu").predict(digit[None])[0]) for name in MODELS}
 
 
-def ask(app: AppTest, part: str) -> None:
-    app.segmented_control(key="ask").set_value(part).run()
-    assert not app.exception
+def tables(app, column: str):
+    return [frame.value for frame in app.dataframe if column in frame.value]
 
 
-def test_the_sliders_are_there_without_a_click_and_each_part_asks(inside):
-    assert answers(inside) == ["6"] * 5
-    asked = [title.value for title in inside.subheader]
-    for part in inside.segmented_control(key="ask").options[1:]:
-        ask(inside, part)
-        (title,) = inside.subheader
-        asked.append(title.value)
-    assert len(set(asked)) == 5
-    assert all(title.endswith("?") for title in asked)
-
-
-def test_a_six_that_is_turned_becomes_another_digit_and_comes_back(inside):
-    inside.slider(key="inside_rotation").set_value(180.0).run()
-    assert not inside.exception
-    assert answers(inside).count("9") >= 4
-    assert any("before: 6" in html.value for html in inside.html)
-    named(inside.button, "As it was").click().run()
-    assert answers(inside) == ["6"] * 5
+def test_all_networks_answer_a_changed_digit_until_it_is_reset(inside):
+    turned = predictions(perturbations.perturb(SIX, rotation=180.0))
+    choose(inside, "inside_rotation", 180.0)
+    assert answers(inside) == turned != predictions(SIX)
+    choose(inside, "ask", "adversarial")
+    choose(inside, "ask", "perturbations")
+    assert answers(inside) == turned  # the sliders keep their values
+    press(inside, "inside_reset")
+    assert answers(inside) == predictions(SIX)
     assert inside.slider(key="inside_rotation").value == 0
 
 
-def test_a_changed_digit_is_still_there_after_another_question(inside):
-    inside.slider(key="inside_rotation").set_value(180.0).run()
-    turned = answers(inside)
-    ask(inside, "What fools them")
-    ask(inside, "What changes their minds")
-    assert answers(inside) == turned != ["6"] * 5
+def test_step_against_each_network_can_be_larger(inside, figures):
+    choose(inside, "ask", "adversarial")
+    before = figures["inside_fooled"].data[0].source
+    choose(inside, "inside_epsilon", 0.25)
+    assert figures["inside_fooled"].data[0].source != before
 
 
-def test_a_step_against_each_network_can_be_made_larger(inside):
-    ask(inside, "What fools them")
-    assert inside.select_slider(key="inside_epsilon").value == 0.04
-    inside.select_slider(key="inside_epsilon").set_value(0.25).run()
-    assert not inside.exception
-
-
-def test_a_search_tells_how_little_is_enough_for_each(inside):
-    named(inside.button, "Gradient").click().run()
-    assert not inside.exception
-    (table,) = [frame.value for frame in inside.dataframe if "Smallest" in frame.value]
+def test_search_finds_a_change_for_each_network(inside):
+    press(inside, "inside_search_gradient")
+    (table,) = tables(inside, "Smallest")
     assert list(table.Network) == [spec.title for spec in MODELS.values()]
-    assert all(size.startswith("ε 0.") for size in table.Smallest)
-    assert set(table["New answer"]) <= set("012345789")
-    inside.session_state["digit"] = np.ascontiguousarray(SIX.T)  # another one: what was found is not about it
-    inside.run()
-    assert not [frame for frame in inside.dataframe if "Smallest" in frame.value]
+    assert all(int(new) != old for new, old in zip(table["New answer"], predictions(SIX).values(), strict=True))
+    inside.session_state["digit"] = np.ascontiguousarray(SIX.T)  # results belong to one digit
+    assert not tables(run(inside), "Smallest")
 
 
-def test_each_architecture_can_be_chosen(inside):
-    ask(inside, "What they are made of")
-    for name, layer, end in (("cnn", "features.0.0", 10), ("faster_rcnn", "detector.rpn", 11), ("vit", "norm", 10)):
-        inside.segmented_control(key="inside_architecture").set_value(name).run()
-        assert not inside.exception
-        (table,) = [frame.value for frame in inside.dataframe if "mult_adds" in frame.value]
-        assert layer in set(table.layer)
-        (drawn,) = [html.value for html in inside.html if 'class="flow"' in html.value]
-        assert f"<b>{end}</b>" in drawn or f" × {end}</b>" in drawn
+@pytest.mark.parametrize("name", MODELS)
+def test_architecture_of_each_network_is_shown(inside, name):
+    choose(inside, "ask", "architecture")
+    choose(inside, "inside_architecture", name)
+    (table,) = tables(inside, "mult_adds")
+    parameters = sum(weights.numel() for weights in atelier.load(name, "cpu").network.parameters())
+    assert table.parameters.sum() == parameters
 
 
-def test_the_map_can_show_another_network(inside):
-    ask(inside, "What they find alike")
-    inside.segmented_control(key="inside_map").set_value("vit").run()
-    assert not inside.exception
+def test_map_of_neighbours_can_show_another_network(inside, figures):
+    choose(inside, "ask", "neighbours")
+    choose(inside, "inside_map", "vit")
+    assert figures["inside_neighbour_map"].layout.uirevision == "vit"
 
 
-def test_a_run_of_other_sizes_is_shown_too(inside, monkeypatch):
-    from concurrent.futures import Future
-
-    from atelier.classifier import Classifier
-
+def test_architecture_of_a_run_with_other_sizes_is_shown(inside, monkeypatch):
     other, load, spec = Future(), networks.load, MODELS["vit"]
     sizes = {"depth": 2, "heads": 3, "dim": 24, "patch_size": 7}
     other.set_result(Classifier(spec, spec.build(sizes), {}))
     monkeypatch.setattr(networks, "load", lambda name: other if name == "vit" else load(name))
-    ask(inside, "What they are made of")
-    inside.segmented_control(key="inside_architecture").set_value("vit").run()
-    assert not inside.exception
-    (drawn,) = [html.value for html in inside.html if 'class="flow"' in html.value]
-    assert "2 times:" in drawn
-    assert "17 × 24" in drawn  # 16 patches and the class token
+    choose(inside, "ask", "architecture")
+    choose(inside, "inside_architecture", "vit")
+    assert "17 × 24" in set(tables(inside, "mult_adds")[0].output)  # 16 patches and the class token
 
 
-def test_what_the_next_click_asks_for_is_computed_ahead(inside, monkeypatch):
+def test_results_of_the_next_click_are_computed_ahead(inside, monkeypatch):
     inside.session_state["digit"] = mnist.load("test")[0][4321]
-    inside.run()
-    for found in background._ahead:
-        found.result(timeout=60)
+    run(inside)
+    for future in background._ahead:
+        future.result(timeout=60)
     monkeypatch.delattr(perturbations, "gradient_sign")
-    monkeypatch.delattr(neighbours.Neighbours, "nearest")
-    for part in ("What fools them", "What they find alike"):
-        ask(inside, part)
+    monkeypatch.delattr(neighbours.NeighbourIndex, "nearest")
+    for part in ("adversarial", "neighbours"):
+        choose(inside, "ask", part)
 
 
-def test_a_blank_picture_is_no_problem(inside):
+def test_blank_picture_is_no_problem(inside):
     inside.session_state["digit"] = np.zeros((28, 28), np.uint8)
-    for part in inside.segmented_control(key="ask").options:
-        ask(inside, part)
+    for part in PARTS:
+        choose(inside, "ask", part)
 
 
-def test_before_any_network_is_loaded_it_says_so(monkeypatch):
+def test_without_a_loaded_network_the_view_gives_the_reason(monkeypatch):
     monkeypatch.setattr("atelier.runs.pool._pool", {})
-    app = AppTest.from_function(view, default_timeout=60)
-    app.session_state["digit"], app.session_state["wait"] = SIX, False
-    app.run()
-    assert not app.exception
-    assert "as soon as one network is loaded" in app.info[0].value
+    app = open_view("all_networks", SIX, wait_for=())
+    assert app.info
+    assert not app.segmented_control

@@ -1,9 +1,8 @@
-"""The view of Faster R-CNN. AppTest cannot draw or click: the session's state says what was drawn or clicked."""
+"""Look inside, detector: the eight steps, the true boxes, and the CNN on the same scene."""
 
 import dataclasses
 import importlib
 from concurrent.futures import Future
-from hashlib import sha256
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,253 +14,223 @@ import atelier
 from atelier.checkpoint import CheckpointError
 from atelier.data import mnist, scenes
 from atelier.models import faster_rcnn
-from pages.ui import live, networks
+from pages.ui import networks
+from tests.support.inside_page import Figures, choose, open_view, press, run
+
+DIGIT = mnist.load("test")[0][0]
+FIGURES = {  # of each step
+    "picture": {"inside_picture"},
+    "features": {"inside_features"},
+    "anchors": {"inside_anchors", "inside_anchor_scores"},
+    "objectness": {"inside_objectness", "inside_by_anchor"},
+    "proposals": {"inside_candidates", "inside_survivors"},
+    "roi_align": {"inside_crops", "inside_crop"},
+    "classes": {"inside_classes", "inside_refined"},
+    "boxes": {"inside_final"},
+}
+ALWAYS = {"inside_strip", "inside_sliding"}
 
 
-def view():
-    from atelier.data import mnist
-    from pages.views.inside import detector
-
-    detector.show(mnist.load("test")[0][0])
-
-
-@pytest.fixture(scope="module")
-def inside_detector():
-    """The module under test. Its canvas can be imported only where an app runs."""
+@pytest.fixture(scope="module", autouse=True)
+def views():
+    """The modules under test: their canvas can be imported only where an app runs."""
+    AppTest.from_string("from pages.views.inside import detector", default_timeout=60).run()
     for name in ("cnn", "faster_rcnn"):
         networks.load(name).result(timeout=120)
-    AppTest.from_string("from pages.views.inside import detector", default_timeout=60).run()
-    return importlib.import_module("pages.views.inside.detector")
 
 
-def detector_steps():
-    return importlib.import_module("pages.views.inside.detector_steps")
-
-
-@pytest.fixture
-def drawn(inside_detector, monkeypatch):
-    """The titles of the figures of the last look at the page, by key."""
-    titles = {}
-    for module in (detector_steps(), live):
-        monkeypatch.setattr(
-            module, "live_figure", lambda figure, key, *_: titles.update({key: figure.layout.title.text or ""})
-        )
-    return titles
+def module(name: str):
+    return importlib.import_module(f"pages.views.inside.{name}")
 
 
 @pytest.fixture
-def page(drawn):
-    return AppTest.from_function(view, default_timeout=60)
+def figures(views, monkeypatch):
+    return Figures(monkeypatch)
+
+
+@pytest.fixture
+def page(figures):
+    return open_view("detector", DIGIT, ())
 
 
 @pytest.fixture(scope="module")
-def scene(inside_detector):
-    """What everybody sees first."""
-    return scenes.random_scene("test", np.random.default_rng(inside_detector.FIRST_SCENE))
+def scene(views):
+    """The first test scene."""
+    return scenes.random_scene("test", np.random.default_rng(module("detector").FIRST_SCENE))
 
 
 @pytest.fixture(scope="module")
-def walk(scene):
+def trace(scene):
     from atelier.explain import proposals
 
     return proposals.trace(atelier.load("faster_rcnn", "cpu"), scene.picture)
 
 
-def look(page):
-    page.run()
-    assert not page.exception
-    return page
+def reading(text, page) -> str:
+    return text(page, "inside_reading").strip("*")
 
 
-def go(page, step):
-    page.select_slider(key="inside_step").set_value(step)
-    return look(page)
+def read(picture: np.ndarray, score: float = 0.5) -> str:
+    """What the detector itself reads in a scene."""
+    return atelier.load("faster_rcnn", "cpu").detect(picture, score).reading or "–"
 
 
-def told(page):
-    return " ".join(markdown.value for markdown in page.markdown)
+def metrics(page) -> list[str]:
+    """Precision and recall, if the last step shows them."""
+    return [metric.value for metric in page.metric][:-3]
 
 
-def metrics(page):
-    return {metric.label: metric.value for metric in page.metric}
+def test_first_screen_shows_all_steps_and_what_each_way_costs(page, figures, scene):
+    assert figures.keys() == {"inside_picture"} | ALWAYS
+    detector, *others = page.metric
+    assert detector.value == read(scene.picture)
+    assert len(others) == 2
+    assert all(metric.delta.endswith(" ms") for metric in page.metric)
+    assert np.shape(figures["inside_sliding"].data[1].z) == (15, 43)  # one answer each 8 of 336 x 112 pixels
 
 
-def headings(page):
-    return " ".join(heading.value for heading in page.subheader)
+def test_next_and_back_lead_through_all_steps(page, figures):
+    assert page.button(key="inside_back").disabled
+    for step, keys in FIGURES.items():
+        assert page.session_state["inside_step"] == step
+        assert figures.keys() == keys | ALWAYS
+        if step != "boxes":
+            figures.clear()
+            figures["inside_sliding"] = None  # a change of step leaves it as it is
+            press(page, "inside_next")
+    assert page.button(key="inside_next").disabled
+    assert page.query_params["inside_step"] == ["boxes"]
+    assert press(page, "inside_back").session_state["inside_step"] == "classes"
 
 
-def test_the_first_look_shows_the_whole_way_and_what_it_costs(page, drawn, scene):
-    look(page)
-    assert {"inside_strip", "inside_picture", "inside_sliding"} <= drawn.keys()
-    assert "336 × 112 pixels" in drawn["inside_picture"]
-    assert "645 answers" in drawn["inside_sliding"]  # 15 rows and 43 columns, one each 8 pixels
-    assert metrics(page)["Faster R-CNN: digits and their boxes"] == scene.reading
-    assert [metric.delta.endswith(" ms") for metric in page.metric] == [True] * 3
+def test_link_leads_to_a_step_and_a_click_on_the_strip_to_another(page, figures):
+    page.query_params["inside_step"] = "anchors"
+    assert "inside_anchors" in (run(page) and figures)
+    figures.click(page, "inside_strip", customdata=6)
+    assert page.session_state["inside_step"] == "classes"
 
 
-@pytest.mark.parametrize("number", range(8))
-def test_each_step_asks_and_answers(inside_detector, page, drawn, number):
-    figures = [
-        *({"inside_picture"}, {"inside_features"}, {"inside_anchors", "inside_anchor_scores"}),
-        *({"inside_objectness", "inside_by_anchor"}, {"inside_candidates", "inside_survivors"}),
-        *({"inside_crops", "inside_crop"}, {"inside_classes", "inside_refined"}, {"inside_final"}),
-    ]
-    page.query_params["inside_step"] = list(inside_detector.STEPS)[number]  # a link leads to a step
-    look(page)
-    assert headings(page).startswith(f"{number + 1}. ")
-    assert drawn.keys() == figures[number] | {"inside_strip", "inside_sliding"}
+def test_chosen_proposal_stays_chosen_in_the_next_step(page, figures, trace):
+    choose(page, "inside_step", "roi_align")
+    figures.click(page, "inside_crops", customdata=2)
+    assert page.session_state["inside_proposal"] == 2
+    choose(page, "inside_step", "classes")
+    figures.click(page, "inside_classes", y=1)
+    assert page.session_state["inside_proposal"] == 1
 
 
-def test_next_and_back(page):
-    back, following = (next(b for b in look(page).button if b.label == label) for label in ("Back", "Next"))
-    assert back.disabled
-    following.click().run()
-    assert headings(page).startswith("2. ")
-    next(b for b in page.button if b.label == "Back").click().run()
-    assert headings(page).startswith("1. ")
-    go(page, "Boxes")
-    assert next(b for b in page.button if b.label == "Next").disabled
-
-
-def test_a_chosen_proposal_stays_chosen_in_the_next_step(page, drawn, walk):
-    page.session_state["inside_proposal"] = 2
-    go(look(page), "RoIAlign")
-    assert "Proposal 3: " in drawn["inside_crop"]
-    go(page, "Classes")
-    digit = walk.probabilities[2].argmax() - 1
-    assert ("No digit" if digit < 0 else f"A {digit}, ") in drawn["inside_refined"]
-
-
-def test_a_clicked_place_is_kept_for_scenes_of_another_size(page, drawn):
-    page.session_state["inside_place"] = (0.99, 0.99)
-    go(look(page), "Anchors")
-    assert "surest: 0." in drawn["inside_anchor_scores"]  # the scene's right end is empty
-    page.segmented_control(key="inside_source").set_value("digit")
-    look(page)
-
-
-def test_the_clicked_place_is_the_one_that_is_shown(page, monkeypatch):
-    steps = detector_steps()
+def test_clicked_place_is_shown_in_scenes_of_any_size(page, figures, monkeypatch):
+    choose(page, "inside_step", "anchors")
+    figures.click(page, "inside_anchors", point=[27, 83])
+    choose(page, "inside_source", "digit")
+    steps = module("detector_steps")
     monkeypatch.setattr(steps, "state", AttributeDictionary())
     for columns in range(28, 130):
-        walk = SimpleNamespace(objectness=np.zeros((28, columns, 1)))
+        trace = SimpleNamespace(objectness=np.zeros((28, columns, 1)))
         for column in range(columns):
-            steps.at_place(walk)({"point": [3, column]})
-            assert steps.place(walk) == (3, column)
+            steps.place_clicked(trace)({"point": [3, column]})
+            assert steps.place(trace) == (3, column)
 
 
-def test_thresholds_move_what_is_found(page, scene, walk):
-    go(look(page), "Boxes")
-    detector = atelier.load("faster_rcnn", "cpu")
-    assert detector_steps().OVERLAP == faster_rcnn.OVERLAP
+def test_thresholds_change_which_boxes_stay(page, text, scene, trace):
+    assert module("detector_boxes").OVERLAP == faster_rcnn.OVERLAP
+    choose(page, "inside_step", "boxes")
     for score in (0.5, 0.997, 1.0):
-        page.slider(key="inside_score").set_value(score)
-        look(page)
-        found = detector.detect(scene.picture, score)
-        assert f"reads **{found.reading or 'nothing'}**" in told(page)
-    page.slider(key="inside_score").set_value(0.5)
-    page.slider(key="inside_overlap").set_value(1.0)
-    look(page)
-    sure = int((walk.probabilities[:, 1:].max(1) >= 0.5).sum())
-    assert sure > len(scene.labels)  # nothing is dropped now
-    assert f"**{sure}** boxes are sure enough; **{sure}** stay" in told(page)
-    go(page, "Picture")
-    go(page, "Boxes")
-    assert page.slider(key="inside_overlap").value == 1.0  # nothing is lost on the way
+        choose(page, "inside_score", score)
+        assert reading(text, page) == read(scene.picture, score)
+    choose(page, "inside_score", 0.5)
+    choose(page, "inside_overlap", 1.0)
+    probable = int((trace.probabilities[:, 1:].max(1) >= 0.5).sum())
+    assert len(reading(text, page)) == probable > len(scene.labels)  # no box is dropped
+    choose(page, "inside_step", "picture")
+    choose(page, "inside_step", "boxes")
+    assert page.slider(key="inside_overlap").value == 1.0
 
 
-def test_the_truth_tells_precision_and_recall(page):
-    go(look(page), "Boxes")
-    page.segmented_control(key="inside_truth").set_value("told")
-    look(page)
-    assert (metrics(page)["Precision"], metrics(page)["Recall"]) == ("100%", "100%")
-    assert page.dataframe[0].value["found as"].tolist() == ["1", "9", "6", "6", "3"]
-    page.slider(key="inside_score").set_value(1.0)
-    look(page)
-    assert (metrics(page)["Precision"], metrics(page)["Recall"]) == ("–", "0%")
-
-
-def test_a_scene_whose_truth_is_unknown_cannot_be_told(page):
-    go(look(page), "Boxes")
-    page.segmented_control(key="inside_truth").set_value("told")
-    look(page).segmented_control(key="inside_source").set_value("digit")
-    look(page)
+def test_known_boxes_give_precision_and_recall(page, scene):
+    choose(page, "inside_step", "boxes")
+    choose(page, "inside_truth", "known")
+    assert len(page.dataframe[0].value) == len(scene.labels)
+    choose(page, "inside_score", 1.0)  # finds nothing
+    assert metrics(page) == ["–", "0%"]
+    assert set(page.dataframe[0].value["found"]) == {"missed"}
+    choose(page, "inside_source", "digit")  # its truth is unknown
     assert page.segmented_control(key="inside_truth").value == "hidden"
-    assert "Precision" not in metrics(page)
+    assert metrics(page) == []
 
 
-def test_boxes_that_the_student_draws_are_compared(page, scene):
-    """A line around the first digit, one across a place where there is nothing, and a slip of the pen."""
-    name = sha256(scene.picture.tobytes() + str(scene.picture.shape).encode()).hexdigest()
-    zoom = 760 / 336
+def test_drawn_boxes_are_compared(page, scene, trace):
+    """A line around the first digit, one where there is nothing, and a slip of the pen."""
+    from atelier.explain import proposals
+
+    boxes = module("detector_boxes")
+    zoom = boxes.CANVAS[0] / scene.picture.shape[1]
     (left, top, right, bottom), *_ = zoom * scene.boxes
     around = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
-    page.session_state["inside_true_boxes"] = {name: [around, [[700, top], [740, bottom]], [[5, 5], [6, 6]]]}
-    go(look(page), "Boxes")
-    page.segmented_control(key="inside_truth").set_value("drawn")
-    look(page)
-    assert (metrics(page)["Precision"], metrics(page)["Recall"]) == ("20%", "50%")  # 1 of 5 boxes, 1 of 2 digits
-    assert page.dataframe[0].value["found as"].tolist() == ["1", "missed"]
+    lines = [around, [[700, top], [740, bottom]], [[5, 5], [6, 6]]]
+    page.session_state["inside_true_boxes"] = {boxes.scene_id(scene.picture): lines}
+    choose(page, "inside_step", "boxes")
+    choose(page, "inside_truth", "drawn")
+    found = len(proposals.decide(trace).kept)
+    assert metrics(page) == [f"{1 / found:.0%}", "50%"]
+    assert page.dataframe[0].value["found"].tolist() == [str(scene.labels[0]), "missed"]
 
 
-def test_a_new_number_from_the_draw_page_comes_first(page):
-    look(page)
-    page.session_state["scene"] = scenes.random_scene("test", np.random.default_rng(3)).picture
-    go(look(page), "Boxes")
-    assert "reads **50488**" in told(page)
-    assert "Tell me" not in page.segmented_control(key="inside_truth").options
+def test_number_drawn_on_another_page_comes_first(page, text):
+    drawn = scenes.random_scene("test", np.random.default_rng(3)).picture
+    page.session_state["scene"] = drawn
+    choose(run(page), "inside_step", "boxes")
+    assert reading(text, page) == read(drawn)
+    assert len(page.segmented_control(key="inside_truth").options) == 2  # its truth is unknown
 
 
-def test_without_a_number_it_asks_for_one(page, drawn):
-    look(page).segmented_control(key="inside_source").set_value("drawn")
-    look(page)
-    assert "Write a number" in page.info[0].value
-    assert not drawn.keys() - {"inside_strip", "inside_picture", "inside_sliding"}  # those of the look before
-    page.segmented_control(key="inside_source").set_value("digit")
-    go(look(page), "Boxes")
-    assert f"reads **{mnist.load('test')[1][0]}**" in told(page)
+def test_without_a_drawn_number_the_page_asks_for_one(page, figures):
+    figures.clear()
+    choose(page, "inside_source", "drawn")
+    assert page.info
+    assert not figures
 
 
 def test_another_test_scene_is_another(page):
-    before = look(page).session_state["inside_scene"]
-    next(b for b in page.button if b.label == "Another test scene").click().run()
-    assert not page.exception
-    assert page.session_state["inside_scene"] is not before
+    before = page.session_state["inside_scene"]
+    assert press(page, "inside_another_scene").session_state["inside_scene"] is not before
 
 
-def test_a_scene_without_digits_is_walked_too(inside_detector, page):
+def test_scene_without_digits_has_all_steps(page):
     page.session_state["scene"] = np.full((9, 30), 255, np.uint8)
-    look(page)
-    for step in inside_detector.STEPS:
-        go(page, step)
+    run(page)
+    for step in FIGURES:
+        choose(page, "inside_step", step)
 
 
-def test_no_proposal_is_said(inside_detector, page, drawn, monkeypatch, walk):
-    monkeypatch.setattr(inside_detector, "walked", lambda *_: dataclasses.replace(walk, kept=walk.kept[:0]))
-    look(page)
-    assert "proposes no box" in page.info[0].value
-    assert "inside_sliding" in drawn
+def test_scene_without_proposals_gives_a_message(page, figures, monkeypatch, trace):
+    monkeypatch.setattr(module("detector"), "trace_of", lambda *_: dataclasses.replace(trace, kept=trace.kept[:0]))
+    figures.clear()
+    run(page)
+    assert page.info
+    assert figures.keys() == {"inside_sliding"}
 
 
 @pytest.mark.parametrize("missing", ["cnn", "faster_rcnn"])
-def test_a_network_that_cannot_be_loaded_says_why_and_the_other_answers(page, drawn, monkeypatch, missing):
+def test_network_that_cannot_be_loaded_gives_the_reason_and_the_other_answers(page, figures, monkeypatch, missing):
     failed, load = Future(), networks.load
-    failed.set_exception(CheckpointError("It is damaged."))
+    failed.set_exception(CheckpointError("damaged"))
     monkeypatch.setattr(networks, "load", lambda name: failed if name == missing else load(name))
-    look(page)
-    assert "It is damaged." in page.warning[0].value
-    assert drawn.keys() == ({"inside_sliding"} if missing == "faster_rcnn" else {"inside_strip", "inside_picture"})
+    figures.clear()
+    run(page)
+    assert "damaged" in page.warning[0].value
+    assert figures.keys() == ({"inside_sliding"} if missing == "faster_rcnn" else {"inside_strip", "inside_picture"})
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_damaged_digits_are_said(page, monkeypatch, later):
+def test_damaged_test_digits_give_a_message(page, monkeypatch, later):
     def damaged(*_):
-        raise mnist.DamagedDataError("The digits are damaged.")
+        raise mnist.DamagedDataError("damaged")
 
-    if later:  # when another scene is wanted
-        look(page)
-        (another,) = [button for button in page.button if button.label == "Another test scene"]
-        another.click()
     monkeypatch.setattr(scenes, "random_scene", damaged)
-    look(page)
-    assert page.warning[0].value == "The digits are damaged."
+    if later:
+        press(page, "inside_another_scene")
+    else:
+        del page.session_state["inside_scene"]
+        run(page)
+    assert page.warning[0].value == "damaged"

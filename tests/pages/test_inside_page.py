@@ -1,5 +1,6 @@
-"""Look inside as a whole: which digit it is about, and what its first screen shows."""
+"""Look inside as a whole: which digit it explains, its first screen, and its views."""
 
+import re
 from concurrent.futures import Future
 
 import numpy as np
@@ -13,6 +14,8 @@ from atelier.models.cnn import CNN, CNNConfig
 from atelier.runs.folder import Run
 from atelier.studies import results
 from pages.ui import digit_choice, networks
+from pages.views.inside.attribution_cards import summary
+from tests.support.inside_page import choose, run
 
 IMAGES, LABELS = mnist.load("test")
 
@@ -20,153 +23,142 @@ IMAGES, LABELS = mnist.load("test")
 @pytest.fixture
 def inside(app):
     app.switch_page("pages/inside.py")
-    app.query_params["view"] = "Vision Transformer"  # the quickest
+    app.session_state["digit"] = IMAGES[0]
+    app.query_params["view"] = "transformer"  # the quickest
     return app
 
 
-def said(text, app) -> dict[str, str]:
-    """The digit that each network's evidence is for."""
-    return {name: text(app, f"evidence_{name}").removeprefix("0%100%")[:1] for name in MODELS}
+@pytest.fixture
+def answers(text):
+    """`answers(app)`: the answer on each network's card; None if it has none."""
+
+    def read(app) -> dict[str, int | None]:
+        found = {name: re.search(r"(\d), [\d.]+% sure", text(app, f"evidence_{name}")) for name in MODELS}
+        return {name: match and int(match[1]) for name, match in found.items()}
+
+    return read
 
 
-def sentences(app) -> str:
-    return " ".join(markdown.value for markdown in app.markdown)
+def predictions(digit: np.ndarray) -> dict[str, int]:
+    return {name: int(atelier.load(name, "cpu").predict(digit[None])[0]) for name in MODELS}
 
 
-def look(app):
-    app.run()
-    assert not app.exception
-    return app
+def answers_of(*digits: int, confidence: float = 1.0) -> list[networks.Answer]:
+    return [networks.Answer(MODELS["cnn"], np.eye(10, dtype=np.float32)[digit] * confidence) for digit in digits]
 
 
-def test_the_first_screen_shows_the_evidence_of_all_five_before_anything_was_drawn(inside, text):
+@pytest.mark.parametrize("digit", [None, np.zeros((28, 28), np.uint8)], ids=["none", "blank"])
+def test_first_screen_explains_a_test_digit_before_anything_is_drawn(inside, answers, digit):
     del inside.query_params["view"]
-    look(inside)
-    assert "Nothing has been drawn yet" in inside.markdown[0].value
-    assert "digit" not in inside.session_state  # Draw still begins with nothing
-    digit = IMAGES[digit_choice.FIRST]
-    for name in MODELS:
-        assert said(text, inside)[name] == str(atelier.load(name, "cpu").predict(digit[None])[0])
+    inside.session_state["digit"] = digit
+    run(inside)
+    assert answers(inside) == predictions(IMAGES[digit_choice.FIRST])
+    assert np.array_equal(inside.session_state["digit"], digit)  # Draw still has a blank canvas
 
 
-def test_the_digit_from_draw_is_looked_into(inside, text):
-    (seven,) = np.flatnonzero(LABELS == 7)[:1]
-    inside.session_state["digit"] = IMAGES[seven]
-    look(inside)
-    assert set(said(text, inside).values()) == {"7"}
-    assert "All 5 networks say 7." in sentences(inside)
+def test_digit_from_draw_is_explained(inside, answers):
+    inside.session_state["digit"] = IMAGES[3]
+    assert answers(run(inside)) == predictions(IMAGES[3])
 
 
-def test_a_blank_picture_gives_way_to_a_test_digit(inside):
-    inside.session_state["digit"] = np.zeros((28, 28), np.uint8)
-    look(inside)
-    assert "That picture is blank" in inside.markdown[0].value
+@pytest.mark.parametrize(
+    ("truth", "confidence", "noted"), [(3, 1.0, True), (7, 1.0, False), (None, 0.4, True), (None, 0.6, False)]
+)
+def test_summary_notes_a_digit_that_no_network_recognises(truth, confidence, noted):
+    answers = answers_of(7, 7, 1, confidence=confidence)
+    assert (summary(answers, truth) != networks.agreement(answers)) == noted
 
 
-def test_a_digit_that_no_network_recognises_is_said(inside, monkeypatch):
-    inside.session_state["digit"], inside.session_state["truth"] = IMAGES[0], 3  # a 7
-    look(inside)
-    assert "It is a 3: no network recognises it." in sentences(inside)
-    inside.session_state["truth"] = None
-    unsure = np.full(10, 0.08, np.float32)
-    unsure[7] = 0.28
-    monkeypatch.setattr(networks, "ask_once", lambda spec, digit: networks.Answer(spec, unsure))
-    look(inside)
-    assert "no network is even 50% sure" in sentences(inside)
+def test_link_carries_keys_of_views_and_parts(inside):
+    run(inside)
+    assert inside.segmented_control(key="view").value == "transformer"
+    choose(inside, "view", "all")
+    choose(inside, "ask", "architecture")
+    assert inside.query_params == {"ask": ["architecture"]}
+    inside.query_params["ask"] = "adversarial"  # the browser's back button
+    assert run(inside).segmented_control(key="ask").value == "adversarial"
+    inside.query_params["view"] = "unknown"
+    assert run(inside).segmented_control(key="view").value == "all"
 
 
-def test_a_run_that_is_built_differently_is_looked_into_and_said(inside, text, monkeypatch, tmp_path):
+def test_views_follow_the_registry(inside, monkeypatch):
+    monkeypatch.delitem(MODELS, "faster_rcnn")
+    inside.query_params["view"] = "detector"
+    run(inside)
+    assert len(inside.segmented_control(key="view").options) == 3
+    assert inside.segmented_control(key="view").value == "all"
+
+
+def test_run_with_other_sizes_is_explained(inside, answers, text, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     torch.manual_seed(0)
-    network, run = CNN(CNNConfig(channels=(4, 4, 8, 8))), Run.create(tmp_path, {"model": "cnn"})
+    network, trained = CNN(CNNConfig(channels=(4, 4, 8, 8))), Run.create(tmp_path, {"model": "cnn"})
     card = {"model": "cnn", "config": {"channels": [4, 4, 8, 8], "hidden": 128}}
-    checkpoint.save(run.path("best.safetensors"), network.state_dict(), card)
-    run.set_status("done")
-    inside.session_state["digit"], inside.session_state["chosen_runs"] = IMAGES[0], {"cnn": run.id}
-    look(inside)
-    assert said(text, inside)["cnn"] in "0123456789"
-    (told,) = [caption.value for caption in inside.caption if "built differently" in caption.value]
-    assert told == "This CNN is built differently: channels [4, 4, 8, 8] (usually [16, 32, 64, 128])."
+    checkpoint.save(trained.path("best.safetensors"), network.state_dict(), card)
+    trained.set_status("done")
+    inside.session_state["chosen_runs"] = {"cnn": trained.id}
+    run(inside)
+    assert answers(inside)["cnn"] is not None
+    assert "channels [4, 4, 8, 8]" in text(inside, "inside_notes")
 
 
-def test_any_test_digit_can_be_chosen_by_number_and_by_class(inside, text):
-    look(inside)
-    inside.number_input(key="digit_number").set_value(3)
-    look(inside)
+def test_any_test_digit_can_be_chosen_by_number_and_by_class(inside):
+    run(inside).number_input(key="digit_number").set_value(3)
+    run(inside)
     assert np.array_equal(inside.session_state["digit"], IMAGES[3])
-    assert set(said(text, inside).values()) == {str(LABELS[3])}
-    inside.segmented_control(key="digit_class").set_value(8)
-    look(inside)
-    assert inside.session_state["truth"] == 8
+    assert choose(inside, "digit_class", 8).session_state["truth"] == 8
 
 
-def test_the_hardest_digits_of_a_shipped_network_are_known(inside, text):
-    said = np.load(results.SHIPPED / "leaderboard.npz")
-    surest_mistake = np.where(said["vit_guess"] != LABELS, said["vit_confidence"], 0).argmax()
-    look(inside)
-    inside.selectbox(key="digit_hardest_for").set_value("vit")
-    look(inside)
-    assert np.array_equal(inside.session_state["digit"], IMAGES[surest_mistake])
-    assert "number 1 of the hardest for ViT" in inside.markdown[0].value
+def test_hardest_digits_of_a_shipped_network_are_known(inside):
+    recorded = np.load(results.SHIPPED / "leaderboard.npz")
+    mistake = np.where(recorded["vit_guess"] != LABELS, recorded["vit_confidence"], 0).argmax()
+    choose(run(inside), "digit_hardest_for", "vit")
+    assert np.array_equal(inside.session_state["digit"], IMAGES[mistake])
 
 
-def test_the_hardest_digits_of_a_network_can_be_measured(inside, text, monkeypatch, tmp_path):
-    monkeypatch.setattr(results, "SHIPPED", tmp_path)  # where nothing is recorded
+def test_hardest_digits_are_measured_where_nothing_is_recorded(inside, monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "SHIPPED", tmp_path)
     monkeypatch.setattr(digit_choice, "TEST_DIGITS", 1_000)
     probabilities = atelier.load("cnn", "cpu").predict_proba(IMAGES[:1_000])
     hardest, second = np.argsort(probabilities[np.arange(1_000), LABELS[:1_000]])[:2]
-    look(inside)
-    inside.selectbox(key="digit_hardest_for").set_value("cnn")
-    look(inside)
-    assert np.array_equal(inside.session_state["digit"], IMAGES[hardest])
-    assert "number 1 of the hardest for CNN" in inside.markdown[0].value
-    inside.number_input(key="digit_rank").set_value(2)
-    look(inside)
-    assert np.array_equal(inside.session_state["digit"], IMAGES[second])
-    assert said(text, inside)["cnn"] == str(probabilities[second].argmax())
-    inside.number_input(key="digit_number").set_value(3)
-    look(inside)
-    assert np.array_equal(inside.session_state["digit"], IMAGES[3])  # what was chosen last counts
-    inside.number_input(key="digit_rank").set_value(1)
-    look(inside)
-    assert np.array_equal(inside.session_state["digit"], IMAGES[hardest])
+    choose(run(inside), "digit_hardest_for", "cnn")
+    for widget, value, expected in (
+        ("digit_rank", 2, second),
+        ("digit_number", 3, 3),  # the last choice counts
+        ("digit_rank", 1, hardest),
+    ):
+        inside.number_input(key=widget).set_value(value)
+        assert np.array_equal(run(inside).session_state["digit"], IMAGES[expected])
 
 
-def test_a_network_that_cannot_be_loaded_says_so_and_the_others_answer(inside, text):
-    inside.session_state["digit"] = IMAGES[0]
+def test_network_that_cannot_be_loaded_gives_the_reason_and_the_others_answer(inside, answers):
     inside.session_state["chosen_runs"] = {"vgg16": "no-such-run"}
-    look(inside)
-    assert said(text, inside)["cnn"] == str(LABELS[0])
-    assert "not on this computer" in text(inside, "evidence_vgg16")
+    run(inside)
+    assert [name for name, answer in answers(inside).items() if answer is None] == ["vgg16"]
+    assert "no-such-run" in " ".join(warning.value for warning in inside.warning)
 
 
-def test_the_page_does_not_keep_a_browser_waiting_for_a_network(inside, text, monkeypatch):
+def test_page_does_not_wait_for_a_network(inside, answers, monkeypatch):
     load, slow = networks.load, Future()
     monkeypatch.setattr(networks, "load", lambda name: slow if name == "vit" else load(name))
     for name in MODELS:
         if name != "vit":
             load(name).result(timeout=60)
-    inside.session_state["digit"] = IMAGES[0]
     inside.context = {"url": "http://localhost:8501/inside"}
-    look(inside)  # comes to an end: else nothing that is clicked would be answered before the network is there
-    assert "still loading" in text(inside, "evidence_vit")
-    assert said(text, inside)["cnn"] == "7"
+    run(inside)  # ends: clicks would have no response before
+    assert [name for name, answer in answers(inside).items() if answer is None] == ["vit"]
     slow.set_result(load("vit").result(timeout=60))
-    look(inside)
-    assert said(text, inside)["vit"] == "7"
+    assert None not in answers(run(inside)).values()
 
 
-def test_damaged_data_is_said(inside, monkeypatch):
+def test_damaged_test_digits_give_a_message_and_the_digit_stays(inside, monkeypatch):
     def damaged(split):
-        raise mnist.DamagedDataError("t10k is damaged: restore it from the repository.")
+        raise mnist.DamagedDataError("damaged")
 
-    inside.session_state["digit"] = IMAGES[0]
-    look(inside)
+    run(inside)
     monkeypatch.setattr(mnist, "load", damaged)
-    inside.segmented_control(key="digit_class").set_value(8)
-    look(inside)
-    assert "restore it from the repository" in inside.warning[0].value
-    assert np.array_equal(inside.session_state["digit"], IMAGES[0])  # nothing is lost
+    choose(inside, "digit_class", 8)
+    assert inside.warning[0].value == "damaged"
+    assert np.array_equal(inside.session_state["digit"], IMAGES[0])
     inside.session_state["digit"] = None
-    look(inside)
-    assert "restore it from the repository" in inside.warning[0].value
+    assert run(inside).warning[0].value == "damaged"

@@ -35,7 +35,7 @@ def show(digit: np.ndarray, truth: int | None, answers: list[networks.Answer]) -
             card(answer, attributions.get(answer.spec.name))
         with st.container(border=True, height="stretch", key="inside_digit"):
             st.html(cards.picture(digit))
-    with st.container():
+    with st.container(key="inside_notes"):
         for text in filter(None, map(networks.differences, attributions)):
             st.caption(text)
         if methods := dict.fromkeys(method for *_, method in attributions.values()):

@@ -57,7 +57,7 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
         "Six steps, from patches to ten scores. Each step uses the result of the step before.",
         "Logits are the ten scores. The softmax function turns them into probabilities.",
     )
-    passage, weights = attention.passage(classifier, digit), classifier.attention(digit)
+    passage, weights = attention.forward_pass(classifier, digit), classifier.attention(digit)
     similarity, size = attention.position_similarity(classifier), passage.patches.shape[1]
     class_token, width = passage.tokens[:, 0], passage.tokens.shape[2]
     collected = attention.patch_map(weights[:, :, 0].mean(1))
