@@ -1,4 +1,4 @@
-"""Deep Learning Atelier: five neural networks that learn, answer and explain themselves on the same handwritten digits.
+"""Deep Learning Atelier: neural networks that learn, classify and explain the same handwritten digits.
 
     import atelier
 
@@ -6,8 +6,8 @@
     cnn = atelier.load("cnn")
     cnn.predict(images[:10])
 
-Importing this takes no time; PyTorch is imported when the first network is loaded. `atelier.explain`, `atelier.export`
-and `atelier.studies` are imported when they are first used.
+`import atelier` is fast: PyTorch is imported when the first network is loaded. `atelier.explain`, `atelier.export` and
+`atelier.studies` are imported on first use.
 """
 
 from importlib import import_module
@@ -30,14 +30,14 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def load(source: str, device: str = "auto") -> "Classifier":
-    """A trained network, ready to answer.
+    """Load a trained network.
 
     Args:
-        source: a name in MODELS for the shipped weights, or the path of a checkpoint, or the id of a run under `runs/`.
+        source: a name in MODELS for the shipped weights, the path of a checkpoint, or the id of a run in `runs/`.
         device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        atelier.checkpoint.CheckpointError: if there is no such checkpoint, or it cannot be used; says why.
+        atelier.checkpoint.CheckpointError: if there is no such checkpoint, or it cannot be used; with the reason.
         ValueError: if this machine has no such device.
     """
     from atelier.classifier import Classifier

@@ -1,14 +1,11 @@
-"""The command line: `python -m atelier train | evaluate | predict | pretrain | study | export | bench`.
+"""The command line of Deep Learning Atelier. `COMMAND --help` describes a command."""
 
-Each says more with `--help`.
-"""
-
-import argparse
 import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +25,11 @@ from atelier.runs.worker import StopRequested, lower_priority, supervise
 from atelier.training.events import Event, Preparation
 from atelier.zoo import Family, of_family
 
+PROGRESS = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}] {postfix}"
+
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit code is 0, 2 for a request that cannot be fulfilled, 1 for any other error."""
     options = build_parser().parse_args(arguments)
     try:
         options.run_command(options)
@@ -44,99 +44,78 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m atelier", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="command")
-
-    train = commands.add_parser("train", help="train a network; prints the run's id first")
-    train.add_argument("model", choices=MODELS)
-    train.add_argument("--preset", choices=("demo", "full"), default="full")
-    train.add_argument("--epochs", type=int)
-    train.add_argument("--train-size", type=int, help="how many training digits")
-    train.add_argument("--seed", type=int)
-    train.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    train.add_argument("--precision", choices=PRECISIONS)
-    train.add_argument("--backbone", choices=("glyphs", "imagenet", "none"), help="of a fine-tuned network")
-    train.add_argument("--imagenet-file", type=Path, metavar="FILE", help="torchvision's file, if there is no network")
-    train.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made (default: %(default)s)")
-    train.add_argument("--resume", metavar="ID", help="continue this run as it was started")
-    train.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files into the run")
-    train.add_argument(
-        "--in-background", metavar="TICKET", help="let other processes go first; see atelier/runs/queue.py"
+def build_parser() -> ArgumentParser:
+    """The options of all commands."""
+    parser = ArgumentParser(prog="python -m atelier", description=__doc__)
+    device, runs, background, as_json = (ArgumentParser(add_help=False) for _ in range(4))  # shared by commands
+    device.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    runs.add_argument(
+        "--runs", type=Path, default=RUNS, metavar="DIR", help="folder of all runs (default: %(default)s)"
     )
-    train.set_defaults(run_command=run_train)
+    runs.add_argument("--resume", metavar="ID", help="continue this run with its own settings")
+    background.add_argument("--in-background", metavar="TICKET", help="let other processes go first; for the pages")
+    as_json.add_argument("--json", action="store_true", help="print JSON")
 
-    evaluate = commands.add_parser("evaluate", help="measure networks on the test digits and on other hands")
-    evaluate.add_argument("models", nargs="*", metavar="MODEL", help="names, checkpoint files or run ids")
-    evaluate.add_argument("--all", action="store_true", help="all shipped networks (the default)")
-    evaluate.add_argument("--json", action="store_true")
-    evaluate.set_defaults(run_command=run_evaluate)
+    def add(group: Any, name: str, run: Callable[[Namespace], None], help: str, *parents: ArgumentParser) -> Any:
+        command = group.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", parents=parents)
+        command.set_defaults(run_command=run)
+        return command.add_argument
 
-    predict = commands.add_parser("predict", help="read the digit in a picture file")
-    predict.add_argument("file", type=Path)
-    predict.add_argument("--json", action="store_true")
-    predict.set_defaults(run_command=run_predict)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    pretrain = commands.add_parser("pretrain", help="teach a backbone letters, for fine-tuning to build on")
-    pretrain.add_argument("model", choices=of_family(Family.FINE_TUNED))
-    pretrain.add_argument("--fonts", type=Path, nargs="+", metavar="FOLDER", help="where font files lie")
-    pretrain.add_argument("--epochs", type=int)
-    pretrain.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    pretrain.add_argument("--runs", type=Path, default=RUNS, help="where the run's folder is made")
-    pretrain.add_argument("--resume", metavar="ID", help="continue this run as it was started")
-    pretrain.set_defaults(run_command=run_pretrain)
-
-    study = commands.add_parser("study", help="measure what the Compare page shows; prints each study's id first")
-    study.add_argument("names", nargs="*", metavar="NAME",
-                       help="leaderboard, data_hunger, transfer, robustness, one_or_many, cost")  # fmt: skip
-    study.add_argument("--all", action="store_true", help="all six, one after the other")
-    study.add_argument("--quick", action="store_true", help="fewer points: all six in ten minutes or so on two cores")
-    study.add_argument("--networks", nargs="+", default=[], metavar="NETWORK",
-                       help="names of networks, for the leaderboard also ids of runs (default: all five)")  # fmt: skip
-    study.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    study.add_argument("--runs", type=Path, default=RUNS, help="where its folder is made (default: %(default)s)")
-    study.add_argument("--into", type=Path, metavar="FOLDER", help="where to copy the results when it has finished")
-    study.add_argument("--resume", metavar="ID", help="continue this one as it was started")
-    study.add_argument("--in-background", metavar="TICKET", help="let other processes go first")
-    study.set_defaults(run_command=run_study)
-
-    export = commands.add_parser("export", help="write a network for other programs, and check what was written")
-    export.add_argument("model", metavar="MODEL", help="a name, a checkpoint file or a run's id")
-    export.add_argument("--format", required=True, choices=("onnx", "pt2", "safetensors"))
-    export.add_argument("--out", type=Path, metavar="FILE", help="(default: MODEL.FORMAT, here)")
-    export.set_defaults(run_command=run_export)
-
-    bench = commands.add_parser("bench", help="measure this machine")
-    measures = bench.add_subparsers(required=True, metavar="what")
-
-    latency = measures.add_parser("latency", help="milliseconds for one digit, of each network")
-    latency.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    latency.add_argument("--json", action="store_true")
-    latency.set_defaults(run_command=run_bench_latency)
-
-    training = measures.add_parser(
-        "train",
-        help="how long training takes, and how much longer PyTorch's own MNIST example",
-        description="Measure how long training takes: our CNN and PyTorch's own MNIST example until they read 99.0% "
-        "of the validation digits, then the demo and the full recipe of networks. The example needs up to 14 epochs "
-        "each time, and full recipes take minutes to hours: it tells how far it is.",
+    option = add(
+        commands, "train", run_train, "train a network; the first line is the run's id", device, runs, background
     )
-    training.add_argument("--networks", nargs="+", choices=(*MODELS, "all"), default=[*MODELS][:1], metavar="MODEL",
-                          help=f"any of {', '.join(MODELS)}, or all (default: the first)")  # fmt: skip
-    training.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    training.add_argument("--repeats", type=int, default=3, help="medians are of so many (default: %(default)s)")
-    training.add_argument("--csv", type=Path, default=RUNS / "bench-train.csv", metavar="FILE",
-                          help="where each measurement is appended (default: %(default)s)")  # fmt: skip
-    training.set_defaults(run_command=run_bench_train)
+    option("model", choices=MODELS)
+    option("--preset", choices=("demo", "full"), default="full", help="recipe to start from (default: full)")
+    option("--epochs", type=int)
+    option("--train-size", type=int, help="number of training digits")
+    option("--seed", type=int)
+    option("--precision", choices=PRECISIONS)
+    option("--backbone", choices=("glyphs", "imagenet", "none"), help="pretrained weights of a fine-tuned network")
+    option("--imagenet-file", type=Path, metavar="FILE", help="copy of torchvision's file, instead of a download")
+    option("--tensorboard", action="store_true", help="also write event files for TensorBoard")
 
-    throughput = measures.add_parser("throughput", help="digits a second, for the times that the Train page estimates")
-    throughput.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    throughput.set_defaults(run_command=run_bench_throughput)
+    option = add(commands, "evaluate", run_evaluate, "measure networks on test digits and other handwriting", as_json)
+    option("models", nargs="*", metavar="MODEL", help="names, checkpoint files or run ids")
+    option("--all", action="store_true", help="all shipped networks (the default)")
+
+    option = add(commands, "predict", run_predict, "read the digit in an image file with all networks", as_json)
+    option("file", type=Path)
+
+    option = add(commands, "pretrain", run_pretrain, "pretrain a backbone on letters", device, runs)
+    option("model", choices=of_family(Family.FINE_TUNED))
+    option("--fonts", type=Path, nargs="+", metavar="DIR", help="folders with font files")
+    option("--epochs", type=int)
+
+    option = add(commands, "study", run_study, "measure results for the Compare page; the first line is the run's id",
+                 device, runs, background)  # fmt: skip
+    option("names", nargs="*", metavar="NAME", help="studies; without any, the command lists them")
+    option("--all", action="store_true", help="all studies, one after the other")
+    option("--quick", action="store_true", help="fewer measurements: about ten minutes for all on two cores")
+    option("--networks", nargs="+", default=[], metavar="NETWORK", help="names; for the leaderboard also run ids")
+    option("--into", type=Path, metavar="DIR", help="folder for a copy of the results")
+
+    option = add(commands, "export", run_export, "write a network for other programs and check the file")
+    option("model", metavar="MODEL", help="a name, a checkpoint file or a run id")
+    option("--format", required=True, choices=("onnx", "pt2", "safetensors"))
+    option("--out", type=Path, metavar="FILE", help="(default: MODEL.FORMAT in this folder)")
+
+    bench = commands.add_parser("bench", help="measure the speed of this machine")
+    measures = bench.add_subparsers(required=True, metavar="MEASURE")
+    add(measures, "latency", run_bench_latency, "milliseconds per digit of each network", device, as_json)
+    add(measures, "throughput", run_bench_throughput, "digits per second, for the Train page's estimates", device)
+    option = add(measures, "train", run_bench_train, "training time, beside PyTorch's own MNIST example", device)
+    option("--networks", nargs="+", choices=(*MODELS, "all"), default=[*MODELS][:1], metavar="MODEL",
+           help="(default: the first network)")  # fmt: skip
+    option("--repeats", type=int, default=3, help="medians of this many repeats (default: %(default)s)")
+    option("--csv", type=Path, default=RUNS / "bench-train.csv", metavar="FILE",
+           help="file to which each measurement is appended (default: %(default)s)")  # fmt: skip
     return parser
 
 
-def run_train(options: argparse.Namespace) -> None:
-    writes = int(os.environ.get("RANK", 0)) == 0  # of the processes of a torchrun launch, the first
+def run_train(options: Namespace) -> None:
+    writes = int(os.environ.get("RANK", 0)) == 0  # under torchrun, the first process writes
     if options.tensorboard:
         check_installed()
     if options.in_background:
@@ -144,36 +123,35 @@ def run_train(options: argparse.Namespace) -> None:
     if options.resume:
         run, config = reopen(options, options.model)
     else:
-        config = asked_config(options)
+        config = new_config(options)
         run = Run.create(options.runs, config) if writes else None
-    recipe = read_recipe(config)
     if writes:
         print(run.id, flush=True)
 
-    def events() -> Iterator[Event | Preparation]:  # imports PyTorch, which takes seconds, when it is this run's turn
-        from atelier.runs.recorder import train
+    def events() -> Iterator[Event | Preparation]:
+        from atelier.runs.recorder import train  # imports PyTorch for seconds, when it is this run's turn
 
-        told = train(config, run, writes)
-        return logged(told, run.folder) if options.tensorboard and writes else told
+        training = train(config, run, writes)
+        return logged(training, run.folder) if options.tensorboard and writes else training
 
     try:
         show_progress(
             supervise(run, config["device"], events, options.in_background) if writes else events(),
-            recipe.epochs,
+            read_recipe(config).epochs,
             writes,
         )
     except StopRequested:
-        if "WORLD_SIZE" in os.environ:  # the launch may still be waiting for this process: it ends if this one fails
+        if "WORLD_SIZE" in os.environ:  # torchrun ends its other processes only if this one fails
             raise RunError("The run was paused or stopped.") from None
 
 
-def asked_config(options: argparse.Namespace) -> dict[str, Any]:
-    """The config of a new run as the command line asks for it."""
-    from atelier.training.setup import new_config
+def new_config(options: Namespace) -> dict[str, Any]:
+    """The config of a new run with these options."""
+    from atelier.training import setup
 
-    asked = {name: getattr(options, name) for name in ("epochs", "train_size", "seed", "precision")}
+    requested = {name: getattr(options, name) for name in ("epochs", "train_size", "seed", "precision")}
     preset = MODELS[options.model].presets[options.preset]
-    recipe = replace(preset, **{name: value for name, value in asked.items() if value is not None})
+    recipe = replace(preset, **{name: value for name, value in requested.items() if value is not None})
     backbone = options.backbone
     if options.imagenet_file:
         from atelier.models.backbones import import_imagenet
@@ -182,30 +160,30 @@ def asked_config(options: argparse.Namespace) -> dict[str, Any]:
             raise RecipeError(f"--imagenet-file goes with --backbone imagenet, not {backbone}.")
         import_imagenet(options.model, options.imagenet_file)
         backbone = "imagenet"
-    return new_config(options.model, recipe, options.device, {"backbone": backbone} if backbone else {})
+    return setup.new_config(options.model, recipe, options.device, {"backbone": backbone} if backbone else {})
 
 
-def run_pretrain(options: argparse.Namespace) -> None:
+def run_pretrain(options: Namespace) -> None:
     from atelier.data import glyphs
     from atelier.devices import pick_device
-    from atelier.runs.pretrain import BACKBONE, new_config, pretrain
+    from atelier.runs import pretrain
 
     run, config = reopen(options, f"{options.model}-backbone") if options.resume else (None, {})
-    pick_device(options.device)  # what cannot be done is said before letters are drawn for minutes
+    pick_device(options.device)  # fails now, and not after minutes of drawing letters
     letters = glyphs.load(options.fonts or glyphs.FOLDERS)
     if run is None:
-        config = new_config(options.model, letters, options.epochs, options.device)
+        config = pretrain.new_config(options.model, letters, options.epochs, options.device)
         run = Run.create(options.runs, config)
     print(run.id, flush=True)
-    show_progress(pretrain(config, run, letters), read_recipe(config).epochs)
-    print(f"To build on it, copy {run.path(BACKBONE)} to {MODELS[options.model].backbone}.")
+    show_progress(pretrain.pretrain(config, run, letters), read_recipe(config).epochs)
+    print(f"To use this backbone, copy {run.path(pretrain.BACKBONE)} to {MODELS[options.model].backbone}.")
 
 
-def reopen(options: argparse.Namespace, model: str) -> tuple[Run, dict[str, Any]]:
+def reopen(options: Namespace, model: str) -> tuple[Run, dict[str, Any]]:
     """The run to resume, and its config.
 
     Raises:
-        RunError: if there is none of that id, or it is another network's.
+        RunError: if there is no run with this id, or it trains another network.
     """
     run = Run.open(options.runs, options.resume)
     config = run.read("config.json")
@@ -218,6 +196,7 @@ def reopen(options: argparse.Namespace, model: str) -> tuple[Run, dict[str, Any]
 
 
 def show_progress(events: Iterator[Event | Preparation], epochs: int, writes: bool = True) -> None:
+    """Print the events of a training as a progress bar and a line per validation."""
     from tqdm import tqdm
 
     with tqdm(total=epochs, unit="epoch", disable=None if writes else True, bar_format=PROGRESS) as bar:
@@ -232,10 +211,7 @@ def show_progress(events: Iterator[Event | Preparation], epochs: int, writes: bo
                           f"loss {event.loss:.4f}  accuracy {event.accuracy:.2%}")  # fmt: skip
 
 
-PROGRESS = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}] {postfix}"
-
-
-def run_evaluate(options: argparse.Namespace) -> None:
+def run_evaluate(options: Namespace) -> None:
     from atelier.evaluation.metrics import accuracy_by_hand, evaluate
 
     results = {}
@@ -252,7 +228,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(json.dumps(results, indent=1))
 
 
-def run_predict(options: argparse.Namespace) -> None:
+def run_predict(options: Namespace) -> None:
     digit = read_digit(options.file.read_bytes())
     probabilities = {name: load(name).predict_proba(digit[None])[0] for name in MODELS}
     if options.json:
@@ -263,12 +239,12 @@ def run_predict(options: argparse.Namespace) -> None:
             print(f"{name:12} {p.argmax()}  ({p.max():.1%})")
 
 
-def run_study(options: argparse.Namespace) -> None:
+def run_study(options: Namespace) -> None:
     from atelier.studies import STUDIES, conduct
 
     if options.in_background:
         lower_priority()
-    for folder in filter(None, (options.runs, options.into)):  # rather than after hours of measuring
+    for folder in filter(None, (options.runs, options.into)):  # fails now, and not after hours of measuring
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -276,12 +252,12 @@ def run_study(options: argparse.Namespace) -> None:
     if options.resume:
         studies = [conduct.reopen(options.resume, options.runs, options.names, bool(options.in_background))]
     else:
-        if not options.names and not options.all:
-            raise RunError(f"Which study? They are {', '.join(STUDIES)}; --all conducts all.")
         names = list(STUDIES) if options.all else options.names
+        if not names:
+            raise RunError(f"Choose a study: {', '.join(STUDIES)}. --all measures all of them.")
         configs = [conduct.new_config(name, options.quick, options.device, options.networks) for name in names]
         studies = (conduct.prepare(config, options.runs) for config in configs)
-    with contextlib.suppress(StopRequested):  # to pause or to stop
+    with contextlib.suppress(StopRequested):
         for run in studies:
             print(run.id, flush=True)
             show_study(run, options.in_background)
@@ -290,7 +266,7 @@ def run_study(options: argparse.Namespace) -> None:
 
 
 def show_study(run: Run, ticket: str | None) -> None:
-    """Conduct a study with a progress bar; print its table and what that says."""
+    """Conduct a study with a progress bar, and print its table and its findings."""
     from tqdm import tqdm
 
     from atelier.studies import STUDIES, conduct, results
@@ -308,16 +284,16 @@ def show_study(run: Run, ticket: str | None) -> None:
         print(sentence)
 
 
-def run_export(options: argparse.Namespace) -> None:
+def run_export(options: Namespace) -> None:
     from atelier.export import export
 
     out = options.out or Path(f"{Path(options.model).stem}.{options.format}")
-    for written in export(options.model, options.format, out):
-        size = written.path.stat().st_size / 1e6
-        print(f"{written.path} ({size:.1f} MB): {written.compared} equal to {written.difference:.0e}")
+    for file in export(options.model, options.format, out):
+        size = file.path.stat().st_size / 1e6
+        print(f"{file.path} ({size:.1f} MB): {file.compared} equal to {file.difference:.0e}")
 
 
-def run_bench_latency(options: argparse.Namespace) -> None:
+def run_bench_latency(options: Namespace) -> None:
     from atelier.bench.speed import latency
 
     milliseconds = {name: latency(load(name, options.device)) for name in MODELS}
@@ -329,7 +305,7 @@ def run_bench_latency(options: argparse.Namespace) -> None:
             print(f"{name:12} {value:6.1f} ms")
 
 
-def run_bench_train(options: argparse.Namespace) -> None:
+def run_bench_train(options: Namespace) -> None:
     from atelier.bench.training_speed import bench_training, table
     from atelier.devices import pick_device
 
@@ -338,7 +314,7 @@ def run_bench_train(options: argparse.Namespace) -> None:
         print(table(bench_training(networks, options.device, options.repeats, options.csv)))
 
 
-def run_bench_throughput(options: argparse.Namespace) -> None:
+def run_bench_throughput(options: Namespace) -> None:
     from atelier.bench.estimate import load_throughput, save_throughput
     from atelier.bench.throughput import measure_throughput, startup_seconds
     from atelier.devices import pick_device
@@ -348,7 +324,7 @@ def run_bench_throughput(options: argparse.Namespace) -> None:
     lower_priority()
     throughput["startup_seconds"] = startup_seconds(device.type)
     for name in MODELS:
-        with acquire_device(device.type):  # anew for each, so that no run waits for all of them
+        with acquire_device(device.type):  # once per network: a waiting run goes first in between
             throughput["networks"][name] = measure_throughput(name, device)
         save_throughput(throughput, device.type)
         print(name, json.dumps(throughput["networks"][name]), flush=True)

@@ -1,8 +1,8 @@
-"""Trained weights as safetensors, with a model card in the header.
+"""Checkpoints: trained weights as safetensors, with a model card in the header.
 
-Safetensors (https://github.com/huggingface/safetensors) holds tensors and text, and no code: a file from a stranger can
-be wrong, but not dangerous. The card describes the weights: network, recipe, data, results, versions. Reading a card
-needs no PyTorch, so that pages can show it while PyTorch still loads.
+Safetensors (https://github.com/huggingface/safetensors) contains tensors and text but no code, so a foreign file can be
+wrong but not dangerous. The card describes the weights: network, recipe, data, results, versions. Reading a card needs
+no PyTorch, so that pages can show it before PyTorch is loaded.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 FORMAT = "deep-learning-atelier"
 VERSION = 1  # of the card's layout
 LARGEST_FILE = 1 << 30  # bytes: larger files are refused
-TRAINING_STATE = "training."  # tensors that only a resume needs have names with this prefix
+TRAINING_STATE = "training."  # prefix of tensors that only a resumed training needs
 
 
 class CheckpointError(ValueError):
-    """A file without usable weights of this project; the message gives the reason in one sentence."""
+    """A file without usable weights of this project; the message gives the reason and what to do."""
 
 
 class MismatchError(RuntimeError):
@@ -37,7 +37,7 @@ class MismatchError(RuntimeError):
 
 
 def save(path: Path, tensors: dict[str, "Tensor"], card: dict[str, Any]) -> None:
-    """Write tensors and card; a reader sees the old file or the new one.
+    """Write tensors and card; readers find either the old or the new file.
 
     Raises:
         OSError: if the disk is full.
@@ -50,8 +50,8 @@ def save(path: Path, tensors: dict[str, "Tensor"], card: dict[str, Any]) -> None
     try:
         with files.replacing(path) as unfinished:
             save_file(tensors, unfinished, metadata={"card": text})
-    except SafetensorError as error:  # hides the system's error in its text
-        number = re.search(r"(?:os error|code:) (\d+)", str(error))  # as newer versions of safetensors write, and older
+    except SafetensorError as error:  # its text contains the number of the system's error
+        number = re.search(r"(?:os error|code:) (\d+)", str(error))  # in newer and older versions of safetensors
         raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from None
 
 
@@ -67,22 +67,22 @@ def read_card(path: Path) -> dict[str, Any]:
     try:
         if os.path.getsize(path) > LARGEST_FILE:
             raise CheckpointError(
-                f"{name} is larger than {LARGEST_FILE >> 30} GiB: it is not a checkpoint of this project."
+                f"{name} is larger than {LARGEST_FILE >> 30} GiB. It is not a checkpoint of this project."
             )
         with safe_open(path, framework="numpy") as file:
             card = json.loads((file.metadata() or {}).get("card", "null"))
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {name} here.") from None
     except (OSError, SafetensorError):
-        raise CheckpointError(f"{name} is damaged, or not a safetensors file: copy it again.") from None
+        raise CheckpointError(f"{name} is damaged, or not a safetensors file. Copy it again.") from None
     except (json.JSONDecodeError, RecursionError):
         card = None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise CheckpointError(f"{name} was not written by this project: it has no model card.")
+        raise CheckpointError(f"{name} has no model card: it was not written by this project.")
     if not isinstance(card.get("version"), int):
-        raise CheckpointError(f"{name} has a damaged model card: copy it again.")
+        raise CheckpointError(f"{name} has a damaged model card. Copy it again.")
     if card["version"] > VERSION:
-        raise CheckpointError(f"{name} was written by a newer version of this project: update to use it.")
+        raise CheckpointError(f"{name} was written by a newer version of this project. Update to use it.")
     return card
 
 
@@ -99,14 +99,14 @@ def load(path: Path, device: str = "cpu") -> tuple[dict[str, "Tensor"], dict[str
     try:
         return load_file(path, device=device), card
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{Path(path).name} is damaged, or not a safetensors file: copy it again.") from error
+        raise CheckpointError(f"{Path(path).name} is damaged, or not a safetensors file. Copy it again.") from error
 
 
 # Networks ------------------------------------------------------------------------------------------------------------
 
 
 def weights(network: "nn.Module") -> dict[str, "Tensor"]:
-    """The tensors that a checkpoint of this network stores: all but those in its backbone's file."""
+    """The tensors in a checkpoint of this network: all except those in its backbone's file."""
     borrowed = network.borrowed() if hasattr(network, "borrowed") else set()
     return {name: tensor for name, tensor in network.state_dict().items() if name not in borrowed}
 
@@ -124,12 +124,12 @@ def load_weights(network: "nn.Module", tensors: dict[str, "Tensor"]) -> None:
 
 
 def halve(tensors: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
-    """Tensors in half precision: half the file, and the same answers."""
+    """Convert to half precision, which halves the file and keeps the answers."""
     return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def content_hash(tensors: Iterable["Tensor"]) -> str:
-    """SHA-256, in hexadecimal, of the content of tensors, one after another."""
+    """SHA-256, in hexadecimal, of the content of tensors in this order."""
     content = hashlib.sha256()
     for tensor in tensors:
         content.update(tensor.detach().cpu().contiguous().numpy().tobytes())

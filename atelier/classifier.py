@@ -1,4 +1,4 @@
-"""A trained network behind the one interface that pages, notebooks and the command line use."""
+"""A trained network with one interface for pages, notebooks and the command line."""
 
 import os
 import reprlib
@@ -20,20 +20,20 @@ from atelier.models.inputs import to_unit_range
 from atelier.paths import RUNS
 from atelier.zoo import MODELS, Family, ModelSpec
 
-THRESHOLD = 0.05  # of a detection's score: low enough for measuring; a page shows what is above 0.5 or so
+THRESHOLD = 0.05  # least score of a detection: low enough for measurements; pages show scores above about 0.5
 
 
 @dataclass(frozen=True)
 class Detections:
-    """The digits found in a scene."""
+    """The detected digits of a scene."""
 
     boxes: np.ndarray  # float32[K, 4]: left, top, right, bottom in the scene's pixels
     labels: np.ndarray  # int64[K], 0 to 9
     scores: np.ndarray  # float32[K], the probability of each label
-    probabilities: np.ndarray  # float32[K, 10]; what a row lacks to 1 is "no digit"
+    probabilities: np.ndarray  # float32[K, 10]; what a row lacks to 1 is the probability of "no digit"
 
     def above(self, score: float) -> "Detections":
-        """Those of at least this score."""
+        """The detections with at least this score."""
         kept = self.scores >= score
         return Detections(self.boxes[kept], self.labels[kept], self.scores[kept], self.probabilities[kept])
 
@@ -44,7 +44,7 @@ class Detections:
 
 
 class Classifier:
-    """Reads digits. Made by `atelier.load`.
+    """A network that classifies digits, made by `atelier.load`.
 
     Attributes:
         spec: the network's entry in MODELS.
@@ -54,7 +54,7 @@ class Classifier:
 
     def __init__(self, spec: ModelSpec, network: nn.Module, card: dict[str, Any]):
         self.spec, self.card = spec, card
-        self.network = network.eval().to(memory_format=torch.channels_last)  # AlexNet reads a digit in half the time
+        self.network = network.eval().to(memory_format=torch.channels_last)  # halves AlexNet's time per digit
 
     @classmethod
     def load(cls, source: str | os.PathLike, device: str = "auto") -> "Classifier":
@@ -63,18 +63,18 @@ class Classifier:
         tensors, card = checkpoint.load(find_checkpoint(source))
         name = card.get("model")
         if not isinstance(name, str) or name not in MODELS:
-            raise CheckpointError(f"This project has no network {reprlib.repr(name)}; it has {', '.join(MODELS)}.")
+            raise CheckpointError(f"There is no network {reprlib.repr(name)}. The networks are {', '.join(MODELS)}.")
         try:
             network = MODELS[name].build(card.get("config"))
             checkpoint.load_weights(network, tensors)
         except CheckpointError:  # of a backbone
             raise
         except ValueError as error:  # of sizes, see the networks' configs
-            raise CheckpointError(f"{file} asks for a network that cannot be built: {error}") from None
+            raise CheckpointError(f"The network of {file} cannot be built: {error}") from None
         except (TypeError, RuntimeError):
             raise CheckpointError(f"The weights in {file} do not fit the network {name} of this version.") from None
         if not all(tensor.isfinite().all() for tensor in checkpoint.weights(network).values()):
-            raise CheckpointError(f"The weights in {file} hold values that are no numbers.")
+            raise CheckpointError(f"The weights in {file} contain values that are no numbers.")
         return cls(MODELS[name], network.to(place), card)
 
     @property
@@ -82,7 +82,7 @@ class Classifier:
         return next(self.network.parameters()).device
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities of the ten digits.
+        """Compute the probabilities of the ten digits.
 
         Args:
             images: `uint8[N, 28, 28]`, ink bright on black; any N, 0 included.
@@ -105,8 +105,9 @@ class Classifier:
         return self.predict_proba(images).argmax(axis=1)
 
     def attention(self, image: np.ndarray) -> np.ndarray:
-        """How much each token of the Vision Transformer looks at each other one. Token 0 is the class token, the others
-        are the patches as one reads.
+        """Attention weights of the Vision Transformer, from each token to each token.
+
+        Token 0 is the class token; the others are the patches, row by row.
 
         Args:
             image: `uint8[28, 28]`.
@@ -119,7 +120,7 @@ class Classifier:
             ValueError: for any other shape or type.
         """
         if self.spec.family is not Family.TRANSFORMER:
-            raise TypeError(f"The {self.spec.title} has no attention; a Vision Transformer has.")
+            raise TypeError(f"The {self.spec.title} has no attention. Use a Vision Transformer.")
         image = np.asarray(image)
         _check(image, "uint8[28, 28]", image.shape == (28, 28))
         with torch.inference_mode():
@@ -127,10 +128,10 @@ class Classifier:
         return attention[0].float().cpu().numpy()
 
     def detect(self, scene: np.ndarray, threshold: float = THRESHOLD) -> Detections:
-        """Find the digits in a picture, surest first.
+        """Find the digits in a scene, highest score first.
 
         Args:
-            scene: `uint8[H, W]` of any size, ink bright on black; scaled to what the network was trained on.
+            scene: `uint8[H, W]` of any size, ink bright on black; it is scaled to the size of training scenes.
             threshold: the least score.
 
         Raises:
@@ -138,7 +139,7 @@ class Classifier:
             ValueError: for a picture of another shape or type.
         """
         if self.spec.family is not Family.DETECTOR:
-            raise TypeError(f"The {self.spec.title} finds no boxes; a detector does.")
+            raise TypeError(f"The {self.spec.title} finds no boxes. Use a detector.")
         picture = scaled(scene)
         with torch.inference_mode():
             pixels = to_unit_range(torch.tensor(picture, device=self.device)[None])[0]
@@ -147,7 +148,7 @@ class Classifier:
         return Detections(boxes, probabilities.argmax(1), probabilities.max(1, initial=0), probabilities)
 
     def read_pieces(self, scene: np.ndarray) -> Detections:
-        """Read each connected piece of ink as a digit: what can be done without a detector, until digits touch.
+        """Classify each connected piece of ink as a digit, which needs no detector as long as no digits touch.
 
         Args:
             scene: `uint8[H, W]`, ink bright on black.
@@ -172,12 +173,12 @@ def predict_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def inference_batch(device: torch.device) -> int:
-    """How many digits to read at once. A GPU wants many; a CPU is up to twice as fast while they fit its caches."""
+    """Digits per batch: many on a GPU; on a CPU few, because it is up to twice as fast if they fit its caches."""
     return 100 if device.type == "cpu" else 1000
 
 
 def scaled(scene: np.ndarray) -> np.ndarray:
-    """A scene `uint8[H, W]` as Faster R-CNN is given it: its shorter side SHORT_SIDE pixels, unless it is long.
+    """Scale a scene `uint8[H, W]` for a detector: the shorter side becomes SHORT_SIDE pixels, unless it is long.
 
     Raises:
         ValueError: for a picture of another shape or type.
@@ -187,16 +188,16 @@ def scaled(scene: np.ndarray) -> np.ndarray:
     height, width = scene.shape
     scale = min(scenes.SHORT_SIDE / min(height, width), scenes.LONG_SIDE / max(height, width))
     size = (max(round(width * scale), 8), max(round(height * scale), 8))
-    return np.asarray(Image.fromarray(scene).resize(size, Image.Resampling.BILINEAR))  # smooths when it shrinks
+    return np.asarray(Image.fromarray(scene).resize(size, Image.Resampling.BILINEAR))  # averages when it shrinks
 
 
 def _check(pixels: np.ndarray, expected: str, fits: bool) -> None:
     if not fits or pixels.dtype != np.uint8:
-        raise ValueError(f"Expected {expected}; this is {pixels.dtype}{list(pixels.shape)}.")
+        raise ValueError(f"Expected {expected}, not {pixels.dtype}{list(pixels.shape)}.")
 
 
 def find_checkpoint(source: str | os.PathLike) -> Path:
-    """The file meant by a network's name, a path or a run's id."""
+    """The checkpoint for a network's name, a path or a run's id."""
     if source in MODELS:
         return MODELS[source].checkpoint
     path = Path(source)
@@ -206,5 +207,5 @@ def find_checkpoint(source: str | os.PathLike) -> Path:
         if (folder / "best.safetensors").is_file():
             return folder / "best.safetensors"
     raise CheckpointError(
-        f"There is no network, checkpoint file or run {str(source)!r}; the networks are {', '.join(MODELS)}."
+        f"There is no network, checkpoint file or run {str(source)!r}. The networks are {', '.join(MODELS)}."
     )

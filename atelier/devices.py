@@ -1,4 +1,4 @@
-"""Which device and which precision to use."""
+"""The choice of device and precision."""
 
 import contextlib
 import platform
@@ -11,7 +11,7 @@ CPUINFO = Path("/proc/cpuinfo")  # only Linux has it
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """The device of a name: "auto" takes a GPU where there is one.
+    """The device with this name; "auto" is a GPU if there is one, else the CPU.
 
     Raises:
         ValueError: if this machine does not have the device.
@@ -20,14 +20,14 @@ def pick_device(device: str = "auto") -> torch.device:
     if device == "auto":
         device = next(name for name in ("cuda", "mps", "cpu") if present[name])
     if device not in present:
-        raise ValueError(f"There is no device {device!r}; choose auto, cpu, cuda or mps.")
+        raise ValueError(f"There is no device {device!r}. Choose auto, cpu, cuda or mps.")
     if not present[device]:
-        raise ValueError(f"This machine has no {device} device that PyTorch can use; choose auto or cpu.")
+        raise ValueError(f"This machine has no {device} device that PyTorch can use. Choose auto or cpu.")
     return torch.device(device)
 
 
 def pick_precision(precision: str, device: torch.device) -> str:
-    """Lightning Fabric's name for a precision; "auto" takes bfloat16 where the device has units for it."""
+    """Lightning Fabric's name for a precision; "auto" is bfloat16 if the device has units for it."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -38,7 +38,7 @@ def pick_precision(precision: str, device: torch.device) -> str:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device's name, such as "NVIDIA H200" or "2 CPU cores (AMD EPYC 7763)": other models have another speed."""
+    """The device's name with its model, such as "NVIDIA H200" or "2 CPU cores (AMD EPYC 7763)"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name()
     if device.type == "mps":
@@ -48,7 +48,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def _processor() -> str:
-    """The CPU's model; where the system does not give it, its architecture, such as "arm64"."""
+    """The CPU's model; if the system does not report it, its architecture, such as "arm64"."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         if model := re.search(r"^model name\s*:(.+)$", CPUINFO.read_text(), re.MULTILINE):

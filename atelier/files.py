@@ -1,4 +1,4 @@
-"""Files that a reader never finds half written."""
+"""Reading and writing of files, so that no reader finds a half-written one."""
 
 import contextlib
 import json
@@ -13,9 +13,9 @@ import numpy as np
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`: write it in the block, and at its end it takes the place of `path`.
+    """A temporary file beside `path`, to be written in the block; after the block it replaces `path`.
 
-    A reader finds the old content or the new one. If the block fails, the old file stays and the temporary one goes.
+    Readers find either the old or the new content. If the block fails, the old file stays.
     """
     path = Path(path)
     unfinished = path.with_name(f"{path.stem}.{os.getpid()}.{threading.get_ident()}.tmp{path.suffix}")
@@ -33,12 +33,12 @@ def write(path: Path, content: bytes | str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replace a file's content by a value in JSON."""
+    """Replace a file's content by a value as JSON."""
     write(path, json.dumps(content, indent=1))
 
 
 def append_json_line(path: Path, value: Any) -> None:
-    """Append a value in JSON as a line; a last line that a crash tore is closed first."""
+    """Append a value as a line of JSON; a last line torn by a crash is closed first."""
     with open(path, "ab+") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
@@ -48,7 +48,7 @@ def append_json_line(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The values of a file of JSON lines; torn lines are left out, and a missing file has none."""
+    """The values in a file of JSON lines, without torn lines; a missing file has none."""
     values = []
     with contextlib.suppress(FileNotFoundError):
         for line in path.read_bytes().splitlines():
@@ -58,7 +58,7 @@ def read_json_lines(path: Path) -> list[Any]:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an NPZ file; none if it is missing or damaged."""
+    """The arrays in an NPZ file; none if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)

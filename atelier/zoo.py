@@ -1,7 +1,7 @@
-"""The registry of networks: one entry here brings a network to the command line, to training and to every page.
+"""The registry of networks: one entry adds a network to the command line, to training and to every page.
 
-A new network is one file in `models/` and one ModelSpec in MODELS. What other parts of the project need to know of it
-hangs on its entry; each field after `presets` has a default that works for any classifier.
+A new network is one file in `models/` and one ModelSpec in MODELS. The entry holds everything that other parts of the
+project need to know about it; each field after `presets` has a default that works for any classifier.
 """
 
 import importlib
@@ -18,74 +18,74 @@ if TYPE_CHECKING:
 
 
 class Family(StrEnum):
-    """Kinds of networks: a family is trained, explained and shown in the same way."""
+    """Kinds of networks; the networks of a family are trained, explained and drawn in the same way."""
 
     CONVOLUTIONAL = "convolutional"  # has `features`, a module of convolutions
-    FINE_TUNED = "fine_tuned"  # as CONVOLUTIONAL; its first convolutions are pretrained and frozen
+    FINE_TUNED = "fine_tuned"  # like CONVOLUTIONAL, with pretrained and frozen first convolutions
     DETECTOR = "detector"  # has `detect`, `losses` and `forward_stages`
-    TRANSFORMER = "transformer"  # returns its attention
+    TRANSFORMER = "transformer"  # `forward` can return the attention
 
     @property
     def has_convolutions(self) -> bool:
-        """Whether its feature maps and filters can be looked at one by one."""
+        """Whether the networks have feature maps and filters."""
         return self in (Family.CONVOLUTIONAL, Family.FINE_TUNED)
 
 
 @dataclass(frozen=True)
 class Size:
-    """A size of a network that a person may change on the Train page; `name` is a field of the network's config."""
+    """A size of a network that the Train page offers."""
 
-    name: str
-    default: int | str  # as in the config
+    name: str  # the field of the network's config
+    default: int | str  # equal to the config's
     label: str
     help: str
-    choices: tuple[int | str, ...] = ()  # empty: any whole number
+    choices: tuple[int | str, ...] = ()  # empty: any whole number within the config's limits
     step: int = 1
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What the rest of the project needs to know of a network."""
+    """A registered network."""
 
-    name: str  # as in the command line and in file names
-    title: str  # as on the pages
-    colour: str  # on every page and in every figure; colour-blind viewers can tell the five apart
-    idea: str  # how it reads a digit, in a line
+    name: str  # in the command line and in file names
+    title: str  # on the pages
+    colour: str  # on every page and in every figure; the colours differ for colour-blind viewers, too
+    idea: str  # how it classifies a digit, in one or two short sentences
     paper: str
-    network: str  # "module:class" and
-    config: str  # the name of its frozen dataclass; imported on use, because PyTorch takes seconds to import
-    presets: dict[str, Recipe]  # "demo": good within a minute or so; "full": how the shipped weights were trained
-    family: Family | None = None  # None: explained by gradients alone, which work for every network
-    sizes: tuple[Size, ...] = ()  # offered on the Train page
-    recipe_fields: tuple[str, ...] = ()  # fields of Recipe that only networks of its kind use
-    input_step: str = "Brightness 0 … 1"  # what its `forward` does beside its layers, in the architecture's table
+    network: str  # "module:class", imported on use, because PyTorch takes seconds to import
+    config: str  # the class of its sizes, a frozen dataclass in the same module
+    presets: dict[str, Recipe]  # "demo": good results in about a minute; "full": the recipe of the shipped weights
+    family: Family | None = None  # None: a plain classifier, explained by gradients alone
+    sizes: tuple[Size, ...] = ()  # that the Train page offers
+    recipe_fields: tuple[str, ...] = ()  # fields of Recipe that only this kind of network uses
+    input_step: str = "Brightness 0 … 1"  # the part of `forward` outside its layers, for the table of layers
     gradient_steps: tuple[int, int] = (2, 24)  # of integrated gradients: power of the path, and steps along it
-    letters: tuple[int, Recipe] | None = None  # input size and recipe that pretrain its backbone, see `pretrain`
+    letters: tuple[int, Recipe] | None = None  # input size and recipe that pretrain its backbone, see `runs.pretrain`
 
     @property
     def checkpoint(self) -> Path:
-        """The weights that ship with the project."""
+        """The file of the shipped weights."""
         return paths.CHECKPOINTS / f"{self.name}.safetensors"
 
     @property
     def backbone(self) -> Path:
-        """The pretrained weights below these; only fine-tuned networks have such a file."""
+        """The file of the pretrained weights; only fine-tuned networks have one."""
         return paths.CHECKPOINTS / "backbones" / f"{self.name}.safetensors"
 
     @property
     def default_sizes(self) -> dict[str, Any]:
-        """The sizes that the Train page offers, as they are by default."""
+        """The defaults of the sizes that the Train page offers."""
         return {size.name: size.default for size in self.sizes}
 
     def build(self, config: dict[str, Any] | None = None) -> "nn.Module":
-        """A new network, untrained.
+        """Build an untrained network.
 
         Args:
-            config: sizes by name that differ from the default.
+            config: sizes that differ from the default, by name.
 
         Raises:
-            TypeError: for a size that it does not have.
-            ValueError: for a size that cannot work.
+            TypeError: for an unknown size.
+            ValueError: for a value outside the limits of a size.
         """
         module_name, class_name = self.network.split(":")
         module = importlib.import_module(module_name)
@@ -103,8 +103,8 @@ def _backbone_sizes(convolutions: int, input_size: int) -> tuple[Size, ...]:
             "backbone",
             "glyphs",
             "Pretrained on",
-            "What its convolutions have learnt from: letters (glyphs, included), photographs (imagenet: some hundred "
-            "MB, downloaded once when the run begins), or nothing (none: random weights).",
+            "Where the first weights come from. glyphs: letters, included. imagenet: photographs, downloaded once when "
+            "the run starts. none: random weights.",
             ("glyphs", "imagenet", "none"),
         ),
         Size(
@@ -113,7 +113,7 @@ def _backbone_sizes(convolutions: int, input_size: int) -> tuple[Size, ...]:
             "Trained convolutions",
             f"How many of the {convolutions} convolutions are trained. Earlier layers stay frozen.",
         ),
-        Size("input_size", input_size, "Input size", "Each digit is enlarged to this height and width in pixels."),
+        Size("input_size", input_size, "Input size", "Digits are enlarged to this height and width in pixels."),
     )
 
 
@@ -130,7 +130,7 @@ MODELS: dict[str, ModelSpec] = {
             name="cnn",
             title="CNN",
             colour="#2E86D1",
-            idea="Small filters slide over the picture, find strokes, then corners and loops, and vote.",
+            idea="Small filters slide over the picture and find strokes, then corners and loops.",
             paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
             network="atelier.models.cnn:CNN",
             config="CNNConfig",
@@ -141,12 +141,12 @@ MODELS: dict[str, ModelSpec] = {
             name="faster_rcnn",
             title="Faster R-CNN",
             colour="#D55E00",
-            idea="First proposes boxes where a digit may be, then says which digit is in each. It finds many at once.",
+            idea="It proposes boxes that may contain a digit, then classifies each box. It finds many digits at once.",
             paper="Ren et al. 2015, Faster R-CNN: Towards real-time object detection (arXiv:1506.01497)",
             network="atelier.models.faster_rcnn:FasterRCNN",
             config="FasterRCNNConfig",
             presets={
-                "demo": replace(  # many small steps, on few digits as they are: all else learns too little in a minute
+                "demo": replace(  # many small steps with few digits, without augmentation: the best found in a minute
                     _FASTER_RCNN,
                     epochs=4,
                     batch_size=8,
@@ -166,7 +166,7 @@ MODELS: dict[str, ModelSpec] = {
             name="vgg16",
             title="VGG16",
             colour="#009E73",
-            idea="Thirteen layers of small filters that have learnt to see on letters. Only the last learns digits.",
+            idea="Thirteen layers of small filters, pretrained on letters. Only the last layer learns digits.",
             paper="Simonyan and Zisserman 2014, Very deep convolutional networks (arXiv:1409.1556)",
             network="atelier.models.finetuned:VGG16",
             config="VGG16Config",
@@ -175,14 +175,14 @@ MODELS: dict[str, ModelSpec] = {
             input_step="Enlarge, grey to three colours",
             sizes=_backbone_sizes(convolutions=13, input_size=48),
             recipe_fields=("variations",),
-            gradient_steps=(2, 16),  # slow, and more steps change its picture little
+            gradient_steps=(2, 16),  # more steps take long and change little
             letters=(32, Recipe(epochs=7, learning_rate=2e-3, label_smoothing=0.1)),  # 48 pixels take twice as long
         ),
         ModelSpec(
             name="alexnet",
             title="AlexNet",
             colour="#E69F00",
-            idea="Five layers, large filters first, that have learnt to see on letters. Only the last learns digits.",
+            idea="Five layers, pretrained on letters, with large filters first. Only the last layer learns digits.",
             paper="Krizhevsky et al. 2012, ImageNet classification with deep convolutional neural networks",
             network="atelier.models.finetuned:AlexNet",
             config="AlexNetConfig",
@@ -197,7 +197,7 @@ MODELS: dict[str, ModelSpec] = {
             name="vit",
             title="ViT",
             colour="#CC79A7",
-            idea="A Vision Transformer cuts the picture into patches and lets each look at all the others, in rounds.",
+            idea="A Vision Transformer cuts the picture into patches. In each block, patches attend to each other.",
             paper="Dosovitskiy et al. 2020, An image is worth 16x16 words (arXiv:2010.11929)",
             network="atelier.models.vit:ViT",
             config="ViTConfig",
@@ -209,19 +209,14 @@ MODELS: dict[str, ModelSpec] = {
                     "patch_size",
                     4,
                     "Patch size",
-                    "Height and width of a patch in pixels; a digit has 28.",
+                    "Height and width of a patch in pixels. A digit has 28 × 28 pixels.",
                     (2, 4, 7, 14),
                 ),
-                Size("depth", 6, "Depth", "How many blocks. In each block, every patch attends to all the others."),
-                Size(
-                    "heads",
-                    4,
-                    "Attention heads",
-                    "How many heads each block has. They share the width equally.",
-                ),
-                Size("dim", 96, "Width (dim)", "How many numbers describe a patch.", step=4),
+                Size("depth", 6, "Depth", "Number of blocks. In each block, every patch attends to all others."),
+                Size("heads", 4, "Attention heads", "Number of heads in each block. They share the width equally."),
+                Size("dim", 96, "Width (dim)", "Numbers that describe each patch.", step=4),
             ),
-            gradient_steps=(4, 100),  # every picture gets the same contrast: nearly all happens close to black
+            gradient_steps=(4, 100),  # it standardises contrast, so that most changes happen close to black
         ),
     )
 }

@@ -1,3 +1,5 @@
+"""Checkpoints: restored weights and cards, and files that are refused."""
+
 import json
 import pickle
 import struct
@@ -6,7 +8,7 @@ import pytest
 import torch
 
 from atelier import checkpoint
-from atelier.checkpoint import CheckpointError
+from atelier.checkpoint import CheckpointError, MismatchError
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "half": torch.ones(3, dtype=torch.bfloat16)}
 
@@ -18,15 +20,15 @@ def file(tmp_path):
     return path
 
 
-def test_tensors_and_card_come_back(file):
+def test_tensors_and_card_are_restored(file):
     tensors, card = checkpoint.load(file)
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
     assert (card["model"], card["accuracy"]) == ("cnn", 0.5)
-    assert list(file.parent.iterdir()) == [file]  # nothing half-written is left
+    assert list(file.parent.iterdir()) == [file]
 
 
-def test_every_truncation_is_noticed(file):
+def test_truncated_checkpoint_is_refused(file):
     content = file.read_bytes()
     for length in range(0, len(content), 7):
         file.write_bytes(content[:length])
@@ -34,58 +36,67 @@ def test_every_truncation_is_noticed(file):
             checkpoint.load(file)
 
 
-def rewritten(header: dict, body: bytes = b"") -> bytes:
+def safetensors(header: object, body: bytes = b"") -> bytes:
+    """A file with this header."""
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + body
 
 
+def with_card(version: object, body: bytes = b"") -> bytes:
+    """A file with a card of this version."""
+    card = json.dumps({"format": checkpoint.FORMAT, "version": version})
+    return safetensors({"__metadata__": {"card": card}}, body)
+
+
 FOREIGN = {
-    "a pickle with another name": (pickle.dumps({"weight": [1, 2, 3]}), "not a safetensors file"),
-    "random text": (b"hello, I am a checkpoint, honestly", "not a safetensors file"),
-    "somebody else's safetensors": (rewritten({"__metadata__": {"format": "pt"}}), "no model card"),
-    "no metadata": (rewritten({}), "no model card"),
-    "a card that is a list": (rewritten({"__metadata__": {"card": "[]"}}), "no model card"),
-    "a header that is a list": (rewritten([]), "not a safetensors file"),
-    "a newer version": (
-        rewritten({"__metadata__": {"card": json.dumps({"format": checkpoint.FORMAT, "version": 99})}}),
-        "newer version",
-    ),
-    "a version that is none": (
-        rewritten({"__metadata__": {"card": json.dumps({"format": checkpoint.FORMAT, "version": "2"})}}),
-        "damaged model card",
-    ),
-    "offsets that are texts": (rewritten({"weight": {"data_offsets": ["0", "4"]}}), "not a safetensors file"),
-    "one offset": (rewritten({"weight": {"data_offsets": [0]}}), "not a safetensors file"),
-    "a header of 100,000 brackets": (struct.pack("<Q", 100_000) + b"[" * 100_000, "not a safetensors file"),
-    "a card of 100,000 brackets": (rewritten({"__metadata__": {"card": "[" * 100_000}}), "not a safetensors file"),
-    "bytes added": (
-        rewritten({"__metadata__": {"card": json.dumps({"format": checkpoint.FORMAT, "version": 1})}}, b"more"),
-        "cut off",
-    ),
+    "pickle": (pickle.dumps({"weight": [1, 2, 3]}), "safetensors"),
+    "text": (b"hello, I am a checkpoint, honestly", "safetensors"),
+    "header is a list": (safetensors([]), "safetensors"),
+    "header of 100,000 brackets": (struct.pack("<Q", 100_000) + b"[" * 100_000, "safetensors"),
+    "offsets are texts": (safetensors({"weight": {"data_offsets": ["0", "4"]}}), "safetensors"),
+    "one offset": (safetensors({"weight": {"data_offsets": [0]}}), "safetensors"),
+    "bytes at the end": (with_card(1, b"more"), "safetensors"),
+    "other program": (safetensors({"__metadata__": {"format": "pt"}}), "no model card"),
+    "no metadata": (safetensors({}), "no model card"),
+    "card is a list": (safetensors({"__metadata__": {"card": "[]"}}), "no model card"),
+    "card of 100,000 brackets": (safetensors({"__metadata__": {"card": "[" * 100_000}}), "no model card"),
+    "newer version": (with_card(99), "newer version"),
+    "version is a text": (with_card("2"), "damaged model card"),
 }
 
 
-@pytest.mark.parametrize("what", FOREIGN)
-def test_foreign_files_are_refused_with_the_reason(what, file):
-    content, sentence = FOREIGN[what]
-    file.write_bytes(content)
-    with pytest.raises(CheckpointError, match=sentence):
+@pytest.mark.parametrize("content", FOREIGN)
+def test_foreign_file_is_refused_with_the_reason(content, file):
+    data, reason = FOREIGN[content]
+    file.write_bytes(data)
+    with pytest.raises(CheckpointError, match=reason):
         checkpoint.load(file)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="none"):
-        checkpoint.read_card(tmp_path / "none.safetensors")
-
-
-def test_a_file_that_is_too_large_is_not_read(file, monkeypatch):
+def test_missing_and_large_files_are_refused(file, monkeypatch):
+    with pytest.raises(CheckpointError, match="missing"):
+        checkpoint.read_card(file.with_name("missing.safetensors"))
     monkeypatch.setattr(checkpoint, "LARGEST_FILE", 10)
     with pytest.raises(CheckpointError, match="larger than"):
         checkpoint.load(file)
 
 
-def test_a_failed_save_keeps_the_old_file(file):
+def test_failed_save_keeps_the_old_file(file):
     before = file.read_bytes()
     with pytest.raises(TypeError):
         checkpoint.save(file, TENSORS, {"card": object()})
     assert file.read_bytes() == before
+
+
+def test_weights_are_loaded_without_training_state_and_only_into_their_network():
+    source, network = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    tensors = checkpoint.weights(source)
+    checkpoint.load_weights(network, tensors | {f"{checkpoint.TRAINING_STATE}random": torch.zeros(1)})
+    assert torch.equal(network.weight, source.weight)
+    for wrong in (
+        {"weight": tensors["weight"]},
+        tensors | {"bias": torch.zeros(4)},
+        tensors | {"more": torch.zeros(1)},
+    ):
+        with pytest.raises(MismatchError):
+            checkpoint.load_weights(network, wrong)

@@ -1,3 +1,5 @@
+"""Recipes that cannot work, and the presets of every network."""
+
 import pytest
 
 from atelier import MODELS
@@ -20,19 +22,20 @@ IMPOSSIBLE = [
     {"ema_decay": 1.0},
     {"seed": -1},
     {"validation_size": 50},
+    {"variations": 0},
     {"digits_per_scene": 7},
 ]
 
 
 @pytest.mark.parametrize("wrong", IMPOSSIBLE, ids=str)
-def test_recipes_that_cannot_work_are_refused_with_a_sentence(wrong):
+def test_recipe_that_cannot_work_is_refused(wrong):
     with pytest.raises(RecipeError, match=r"\.$"):
         Recipe(**{"epochs": 1, **wrong})
 
 
 @pytest.mark.parametrize("wrong", [{"rotation": -1.0}, {"stroke": 2.0}], ids=str)
 def test_augmentation_that_cannot_work_is_refused(wrong):
-    with pytest.raises(RecipeError):
+    with pytest.raises(RecipeError, match=r"\.$"):
         Augmentation(**wrong)
 
 

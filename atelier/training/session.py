@@ -119,7 +119,7 @@ def new_optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optim
     trained, hidden = [p for p in network.parameters() if p.requires_grad], []
     if recipe.optimizer == "muon":
         if not hasattr(network, "hidden_matrices"):
-            raise RecipeError("Muon needs hidden matrices, which this network does not have: choose another optimiser.")
+            raise RecipeError("Muon needs hidden matrices, which this network does not have. Choose another optimiser.")
         hidden = network.hidden_matrices()
     hidden_ids = {id(p) for p in hidden}
     rest = [p for p in trained if id(p) not in hidden_ids]
