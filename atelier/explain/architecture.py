@@ -1,4 +1,4 @@
-"""What a network is made of: layer by layer what comes out, how many weights, how much work, how much time."""
+"""A network's architecture: output shape, parameters, multiply-adds and time of each layer."""
 
 import math
 import time
@@ -14,12 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from atelier.classifier import Classifier
+from atelier.data.mnist import SIDE
 from atelier.explain.hooks import hookable_copy
 
 WARM_UP, REPEATS = 1, 9  # passes
-PLAIN = (nn.Sequential, nn.ModuleList)  # containers that only hold layers together
+FLATTEN = ("FastRCNNPredictor", "Flatten")  # classes without a box in the diagram
+PLAIN = (nn.Sequential, nn.ModuleList)  # containers without a computation of their own
 
-WORDS = {  # what students call it
+NAMES = {  # textbook names of classes; other layers have the name of their class
     "AdaptiveAvgPool2d": "Average pooling",
     "AnchorGrid": "Anchors",
     "Attention": "Attention between tokens",
@@ -34,42 +36,45 @@ WORDS = {  # what students call it
 
 
 def layers(classifier: Classifier) -> pd.DataFrame:
-    """Every layer of a network that computes something when it reads one digit, in order, and what containers of layers
-    compute themselves beside these.
+    """Measure each layer that computes something for a digit, in order of computation.
+
+    A container of layers has a row if it computes something besides its layers.
 
     Returns:
-        a row each with
-            layer: its name in the network; "" is the network itself.
+        a row for each layer:
+            layer: name in the network; "" is the network itself.
+            type: name of its class.
             kind: what it does, in words.
-            part: the name of the part of the network that it belongs to, see `boxes`.
-            output: the shape of what comes out (tuple of int), one digit's: channels × height × width, or tokens ×
-                numbers, or proposals × …; for the network itself what goes in, once it is prepared.
-            part_output: that of the part.
-            parameters: weights of its own, as torchinfo counts them.
-            mult_adds: multiplications followed by an addition, by torch's formulas: those of convolutions and matrix
-                products. All else is little beside.
+            part: name of the part of the network that it belongs to, see `boxes`.
+            output: shape of its output for one digit (tuple of int): channels × height × width, or tokens × numbers, or
+                proposals × …; for the network itself the shape of its prepared input.
+            part_output: the same of the part.
+            parameters: its own parameters, as torchinfo counts them.
+            mult_adds: multiply-adds of convolutions and matrix products, by torch's formulas; the rest is negligible.
             milliseconds: median of REPEATS passes with one digit.
-            share: of all the time, 0 to 1.
+            share: of the total time, 0 to 1.
     """
     network, device = hookable_copy(classifier.network), classifier.device
-    digit = torch.zeros(1, 28, 28, dtype=torch.uint8, device=device)
+    digit = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8, device=device)
     digit[:, 4:24, 12:16] = 255  # a 1
-    told = torchinfo.summary(network, input_data=digit, depth=99, verbose=0, mode="eval", device=device).summary_list
-    infos = {info.module: info for info in told}
+    summary = torchinfo.summary(network, input_data=digit, depth=99, verbose=0, mode="eval", device=device)
+    infos = {info.module: info for info in summary.summary_list}
+    executed = [info for info in infos.values() if info.executed]
     names = {module: name for name, module in network.named_modules()}
     meter = Meter(network)
     with torch.no_grad():
         with meter:
             network(digit)
         passes = [meter.time(network, digit) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
-    first = next(info for info in told[1:] if info.executed)
+    first = next(info for info in executed if info.module is not network)
     rows = []
     for module, work in meter.mult_adds.items():
-        part = _part(names[module], network, {info.module for info in told if info.executed})
+        part = _part(names[module], network, {info.module for info in executed})
         output = first.input_size if module is network else infos[module].output_size
         rows.append(
             {
                 "layer": names[module],
+                "type": type(module).__name__,
                 "kind": classifier.spec.input_step if module is network else kind(module),
                 "part": part,
                 "output": _shape(output),
@@ -84,13 +89,13 @@ def layers(classifier: Classifier) -> pd.DataFrame:
 
 
 class Meter(TorchDispatchMode):
-    """Measures what each module of a network computes itself, not through the modules inside it.
+    """Multiply-adds and time of each module of a network, without the modules inside it.
 
-    While it is entered (`with meter:`), it counts multiply-adds with the formulas of torch's FlopCounterMode. That one
-    hooks all modules of the process, also those that answer other visitors; this one only those of one copy.
+    In a `with meter:` block it counts multiply-adds with the formulas of torch's FlopCounterMode. FlopCounterMode hooks
+    all modules of the process, which also answer other visitors; this class hooks only those of one copy.
 
     Attributes:
-        mult_adds: by module, in the order in which they begin to compute.
+        mult_adds: by module, in the order of computation.
     """
 
     def __init__(self, network: nn.Module):
@@ -104,7 +109,7 @@ class Meter(TorchDispatchMode):
             module.register_forward_hook(self._leave)
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        """Called by torch with each operation."""
+        """Count an operation; torch calls this for each one."""
         result = operation(*args, **(kwargs or {}))
         formula = flop_registry.get(operation.overloadpacket)
         work = formula(*args, **(kwargs or {}), out_val=result) // 2 if formula else 0
@@ -112,7 +117,7 @@ class Meter(TorchDispatchMode):
         return result
 
     def time(self, network: nn.Module, digit: Tensor) -> dict[nn.Module, float]:
-        """Seconds spent in each module itself, in one pass."""
+        """Measure the seconds of each module itself in one pass."""
         self.seconds = defaultdict(float)
         network(digit)
         return self.seconds
@@ -126,7 +131,7 @@ class Meter(TorchDispatchMode):
         self.running.pop()
 
     def _tick(self) -> None:
-        """The time since the last tick goes to the module that runs."""
+        """Add the time since the last tick to the module that runs."""
         if torch.accelerator.is_available():
             torch.accelerator.synchronize()
         now = time.perf_counter()
@@ -136,17 +141,17 @@ class Meter(TorchDispatchMode):
 
 
 def kind(module: nn.Module) -> str:
-    """What a layer does, in words."""
+    """Describe what a layer does."""
     match module:
         case nn.Conv2d(kernel_size=(height, width)):
             return f"Convolution {height} × {width}"
         case nn.MaxPool2d(kernel_size=size):
             return f"Max pooling {size} × {size}"
-    return WORDS.get(type(module).__name__, type(module).__name__)
+    return NAMES.get(type(module).__name__, type(module).__name__)
 
 
 def _part(name: str, network: nn.Module, executed: set[nn.Module]) -> str:
-    """The outermost module around a layer, or the layer itself, that does more than hold layers together."""
+    """Name the outermost module around a layer, or the layer itself, that is not a plain container."""
     steps = name.split(".")
     for end in range(1, len(steps)):
         module = network.get_submodule(".".join(steps[:end]))
@@ -156,64 +161,65 @@ def _part(name: str, network: nn.Module, executed: set[nn.Module]) -> str:
 
 
 def _shape(size: list[int]) -> tuple[int, ...]:
-    """Without the number of digits, which is 1."""
+    """Drop the batch size, which is 1."""
     return tuple(size[1:] if size[0] == 1 else size)
 
 
-# The drawing ---------------------------------------------------------------------------------------------------------
+# Diagram -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Box:
-    """Some layers after each other, drawn as what comes out of them."""
+    """Successive layers in the diagram, drawn as their output."""
 
     kinds: tuple[str, ...]
     output: tuple[int, ...]
     parameters: int
     mult_adds: int
     share: float  # of the time
-    repeats: int = 1  # of the same part after each other
+    pools: bool  # whether it ends with a pooling
+    repeats: int = 1  # of the same part in a row
 
 
 def boxes(layers: pd.DataFrame) -> list[Box]:
-    """The boxes of a network's diagram, from its table. Layers share a box as long as the shape stays, and up to the
-    next pooling; a part of several layers has a box of its own, the same parts after each other have one together."""
-    found: list[Box] = []
-    for _, rows in layers[layers.kind != "Flatten"].groupby("part", sort=False):
-        box = Box(
-            tuple(rows.kind),
-            rows.part_output.iloc[0],
-            rows.parameters.sum(),
-            rows.mult_adds.sum(),
-            rows.share.sum(),
-        )
-        last = found[-1] if found else None
+    """Group the rows of a network's table into the boxes of its diagram.
+
+    Layers share a box while the shape stays the same, up to the next pooling. A part of several layers has a box of its
+    own; the same parts in a row share one.
+    """
+    boxes: list[Box] = []
+    for _, rows in layers[~layers.type.isin(FLATTEN)].groupby("part", sort=False):
+        sums = rows[["parameters", "mult_adds", "share"]].sum()
+        pools = "Pool" in rows.type.iloc[-1]
+        box = Box(tuple(rows.kind), rows.part_output.iloc[0], *map(int, sums.iloc[:2]), float(sums.share), pools)
+        last = boxes[-1] if boxes else None
         if last and len(rows) > 1 and (last.kinds, last.output) == (box.kinds, box.output):
-            found[-1] = _joined(last, box, kinds=last.kinds, repeats=last.repeats + 1)
+            boxes[-1] = _join(last, box, kinds=last.kinds, repeats=last.repeats + 1)
         elif last and len(rows) == 1 and _continues(last, box):
-            found[-1] = _joined(last, box, kinds=last.kinds + box.kinds)
+            boxes[-1] = _join(last, box, kinds=last.kinds + box.kinds, pools=box.pools)
         else:
-            found.append(box)
-    return found
+            boxes.append(box)
+    return boxes
 
 
 def _continues(last: Box, layer: Box) -> bool:
-    return "pooling" not in last.kinds[-1] and ("pooling" in layer.kinds[0] or layer.output == last.output)
+    return not last.pools and (layer.pools or layer.output == last.output)
 
 
-def _joined(first: Box, second: Box, **changes: object) -> Box:
+def _join(first: Box, second: Box, **changes: object) -> Box:
     """`first` with the shape of `second` and the sums of both."""
     sums = {name: getattr(first, name) + getattr(second, name) for name in ("parameters", "mult_adds", "share")}
     return replace(first, output=second.output, **sums, **changes)
 
 
 def drawing(output: tuple[int, ...], tallest: int, colour: str) -> str:
-    """What comes out of a box, as SVG of 100 x 84 pixels: maps as a stack of sheets, more for more channels; tokens as
-    a block of rows; ten scores as ten circles, other numbers as a bar. All but the height of maps grows with the
-    logarithm of a number.
+    """Draw the output of a box as SVG of 100 x 84 pixels.
+
+    Maps are a stack of sheets, tokens a block of rows, ten scores ten circles, other numbers a bar. Heights of maps are
+    to scale; all other sizes grow with the logarithm of a number.
 
     Args:
-        output: its shape.
+        output: shape of the output.
         tallest: height of the tallest maps in the diagram, which fill the drawing.
     """
     if len(output) >= 3:

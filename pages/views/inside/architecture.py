@@ -59,7 +59,7 @@ def show(_digit: np.ndarray) -> None:
     )
     if MODELS[name].family is Family.DETECTOR:
         st.caption("After the region proposals, each shape begins with the number of proposals.")
-    shown = table.drop(columns=["part", "part_output"]).assign(
+    shown = table.drop(columns=["type", "part", "part_output"]).assign(
         layer=table.layer.replace("", "the network itself"), output=table.output.map(shape_text)
     )
     st.dataframe(shown, hide_index=True, height=320, column_config=COLUMNS, key="inside_layer_table")
