@@ -110,10 +110,10 @@ def to_html(
         DamagedDataError: if MNIST's files are damaged.
     """
     names = {name: spec.title for name, spec in MODELS.items()} | dict(names or {})
-    measured = {STUDIES[name]: dict(results[name]) for name in STUDIES if results.get(name)}
+    measured = {name: dict(results[name]) for name in STUDIES if results.get(name)}
     sections = [
-        study_section(study, by_source, (expected or {}).get(study.name), names)
-        for study, by_source in measured.items()
+        study_section(STUDIES[name], by_source, (expected or {}).get(name), names)
+        for name, by_source in measured.items()
     ]
     if entries:
         sections.append(drawings(entries, names))

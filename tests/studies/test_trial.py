@@ -1,4 +1,4 @@
-"""Training and reading, as studies do it."""
+"""Training and measuring accuracy, as studies do it."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ RECIPE = replace(MODELS["cnn"].presets["demo"], epochs=3, batch_size=50, train_s
 
 
 def result(generator):
-    """What a generator returns, and how often it yields None."""
+    """The return value of a generator, and how often it yields None."""
     signs = 0
     try:
         while True:
@@ -28,24 +28,24 @@ def result(generator):
         return stop.value, signs
 
 
-def test_studies_can_be_shown_without_pytorch():
+def test_studies_do_not_import_pytorch():
     code = "from atelier.studies import STUDIES; [s.points(True) for s in STUDIES.values()]; import sys; "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 
-def test_each_class_is_drawn_in_its_share_and_the_draw_is_the_seeds():
+def test_sample_is_stratified_and_depends_on_the_seed():
     labels = mnist.load("test")[1]
-    drawn = trial.stratified(labels, 1_000, seed=1)
-    counts, all_counts = np.bincount(labels[drawn]), np.bincount(labels)
+    sample = trial.stratified(labels, 1_000, seed=1)
+    counts, all_counts = np.bincount(labels[sample]), np.bincount(labels)
     assert np.abs(counts - all_counts / 10).max() <= 1
-    assert len(set(drawn)) == 1_000
-    assert np.array_equal(drawn, trial.stratified(labels, 1_000, seed=1))
-    assert not np.array_equal(drawn, trial.stratified(labels, 1_000, seed=2))
+    assert len(set(sample)) == 1_000
+    assert np.array_equal(sample, trial.stratified(labels, 1_000, seed=1))
+    assert not np.array_equal(sample, trial.stratified(labels, 1_000, seed=2))
     assert np.array_equal(trial.stratified(labels, 10_000), np.arange(10_000))
 
 
-def test_accuracy_counts_right_answers_and_tells_that_it_works(monkeypatch):
+def test_accuracy_counts_correct_answers_and_yields_after_each_chunk(monkeypatch):
     class Constant:
         def predict(self, images):
             return np.full(len(images), 7)
@@ -57,7 +57,7 @@ def test_accuracy_counts_right_answers_and_tells_that_it_works(monkeypatch):
     assert signs == 4
 
 
-def test_a_network_is_trained_and_the_same_seed_gives_the_same():
+def test_same_seed_trains_the_same_network():
     images = mnist.load("test")[0][:50]
     answers = []
     for seed in (0, 0, 1):
@@ -74,21 +74,21 @@ def test_training_learns():
     assert np.mean(classifier.predict(images) == labels) > 0.3  # guessing: 0.1
 
 
-def test_training_says_that_it_works(monkeypatch):
+def test_training_yields_after_each_step(monkeypatch):
     monkeypatch.setattr(trial, "EVERY", 0.0)
     assert result(trial.train("cnn", CNN, RECIPE, "cpu"))[1] == 12  # three passes of four batches
 
 
-def test_the_weights_of_an_average_answer_where_the_recipe_has_one():
+def test_averaged_weights_answer_if_the_recipe_averages():
     (plain, _), _ = result(trial.train("cnn", CNN, RECIPE, "cpu"))
     (average, _), _ = result(trial.train("cnn", CNN, replace(RECIPE, ema_decay=0.9), "cpu"))
     images = mnist.load("test")[0][:5]
     assert not np.array_equal(plain.predict_proba(images), average.predict_proba(images))
 
 
-def test_features_are_computed_anew_and_leave_nothing_on_disk(monkeypatch):
+def test_features_are_neither_read_from_disk_nor_written(monkeypatch):
     def refuse(*_):
-        pytest.fail("The cache was asked.")
+        pytest.fail("The cache was used.")
 
     monkeypatch.setattr(FeatureCache, "get", refuse)
     monkeypatch.setattr(FeatureCache, "put", refuse)
