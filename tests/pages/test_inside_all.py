@@ -93,7 +93,7 @@ def test_architecture_of_a_run_with_other_sizes_is_shown(inside, monkeypatch):
 def test_results_of_the_next_click_are_computed_ahead(inside, monkeypatch):
     inside.session_state["digit"] = mnist.load("test")[0][4321]
     run(inside)
-    for future in background._ahead:
+    for future in background._planned:
         future.result(timeout=60)
     monkeypatch.delattr(perturbations, "gradient_sign")
     monkeypatch.delattr(neighbours.NeighbourIndex, "nearest")

@@ -129,7 +129,7 @@ def test_signed_methods_have_a_scale_around_zero(page, figures, method):
 
 
 def test_slowest_method_is_computed_ahead(page, figures, monkeypatch):
-    for future in background._ahead:
+    for future in background._planned:
         future.result(timeout=120)
     monkeypatch.delattr(gradcam, "integrated_gradients")
     choose(page, "inside_conv_method", "integrated_gradients")
@@ -139,7 +139,7 @@ def test_only_the_last_visitor_has_results_computed_ahead():
     computed = []
     background.compute_ahead([lambda: computed.append("first")])
     background.compute_ahead([lambda: computed.append("last")])
-    for future in background._ahead:
+    for future in background._planned:
         future.result(timeout=60)
     assert computed == ["last"]
 

@@ -121,7 +121,7 @@ def choose_method(name: str) -> tuple[str, "Layer | None"]:
     with right:
         from atelier.explain import gradcam
 
-        return method, choose_layer(name, "inside_conv_gradcam", gradcam.deepest_fine(layers(name)).number)
+        return method, choose_layer(name, "inside_conv_gradcam", gradcam.choose_layer(layers(name)).number)
 
 
 def choose_classes(network: Network, digit: np.ndarray, probabilities: np.ndarray) -> tuple[int, int]:
@@ -151,7 +151,7 @@ def explain_blank(classes: tuple[int, ...]) -> None:
 
 def explain_sum(network: Network, digit: np.ndarray, target: int, attribution: Attribution) -> None:
     """Whether the contributions of all pixels add up, as they should."""
-    total, gained = attribution.heats[0].sum(), score_gained(*network, digit, target)
+    total, gained = attribution.heats[0].sum(), logit_gain(*network, digit, target)
     st.caption(
         f"All pixels together add {total:+.1f} to the score of {target}. "
         f"The score rises by {gained:+.1f} from a black image to the digit.",
@@ -266,7 +266,7 @@ def cam(
     from atelier.explain import gradcam
 
     function = gradcam.hires_cam if method == "hires_cam" else gradcam.grad_cam
-    return gradcam.enlarged(function(_classifier, digit, target, _layer), _layer)
+    return gradcam.upsample(function(_classifier, digit, target, _layer), _layer)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -286,10 +286,10 @@ def integrated_gradients(_classifier: "Classifier", identity: str, digit: np.nda
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def score_gained(_classifier: "Classifier", identity: str, digit: np.ndarray, target: int) -> float:
+def logit_gain(_classifier: "Classifier", identity: str, digit: np.ndarray, target: int) -> float:
     from atelier.explain import gradcam
 
-    return gradcam.score_gained(_classifier, digit, target)
+    return gradcam.logit_gain(_classifier, digit, target)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

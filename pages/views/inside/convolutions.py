@@ -63,7 +63,7 @@ def show_changes(name: str) -> None:
 def moved(_classifier: "Classifier", identity: str) -> dict[int, float]:
     from atelier.explain import convolutions
 
-    return convolutions.moved(_classifier)
+    return convolutions.distance_from_pretrained(_classifier)
 
 
 def table(layers: list["Layer"], distances: dict[int, float]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from pages.ui.live import live_picture
 
 if TYPE_CHECKING:
     from atelier.classifier import Classifier
-    from atelier.explain.convolutions import Layer, Maps, PixelArithmetic
+    from atelier.explain.convolutions import Activations, Layer, PixelArithmetic
 
 STEPS = {"convolution": "Convolution", "pooling": "Pooling", "normalisation": "Normalisation", "relu": "ReLU"}
 RGB = ("red", "green", "blue")
@@ -30,7 +30,7 @@ class Selection(NamedTuple):
     name: str  # of the network
     digit: np.ndarray  # uint8[28, 28]
     layer: "Layer"
-    activations: "Maps"
+    activations: "Activations"
     channel: int
     row: int
     column: int
@@ -108,10 +108,12 @@ def layers_of(_classifier: "Classifier", identity: str) -> list["Layer"]:
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def activations_of(_classifier: "Classifier", identity: str, digit: np.ndarray, _layer: "Layer", number: int) -> "Maps":
+def activations_of(
+    _classifier: "Classifier", identity: str, digit: np.ndarray, _layer: "Layer", number: int
+) -> "Activations":
     from atelier.explain import convolutions
 
-    return convolutions.look(_classifier, digit, _layer)
+    return convolutions.activations(_classifier, digit, _layer)
 
 
 def select(name: str, digit: np.ndarray, layer: "Layer") -> Selection:
@@ -184,7 +186,7 @@ def enlarged_map(selection: Selection) -> None:
             "Click a number",
         )  # fmt: skip
         live_picture(figure, "inside_conv_map", f"Map {channel + 1}, enlarged", clicked)
-        left, top, right, bottom = sides = layer.convolution.sees(row, column)
+        left, top, right, bottom = sides = layer.convolution.receptive_field(row, column)
         subtitle = f"{bottom - top:.0f} × {right - left:.0f} of the 28 × 28 pixels"
         figure = feature_maps.field(selection.digit, sides, "Which pixels decide this number?", subtitle)
         live_picture(figure, "inside_conv_field", "The receptive field of the selected number")
