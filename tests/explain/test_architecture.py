@@ -1,11 +1,14 @@
-"""The table of layers tells what is there: golden numbers by hand, from torch's own counter and from the weights."""
+"""Tables of layers against arithmetic by hand, torch's own counter and the weights."""
+
+import functools
 
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import atelier
+from atelier import MODELS
 from atelier.classifier import Classifier
 from atelier.explain import architecture
 
@@ -16,90 +19,78 @@ OTHER_SIZES = {
 }
 
 
-@pytest.fixture(scope="module", params=atelier.MODELS)
-def measured(request) -> tuple[Classifier, pd.DataFrame]:
-    classifier = atelier.load(request.param, "cpu")
-    return classifier, architecture.layers(classifier)
+@pytest.fixture(scope="module")
+def table(load):
+    """The table of a shipped network, measured once."""
+    return functools.cache(lambda name: architecture.layers(load(name)))
 
 
 def layer(table: pd.DataFrame, name: str) -> pd.Series:
     return table.set_index("layer").loc[name]
 
 
-def test_parameters_and_multiply_adds_are_complete(measured):
-    classifier, table = measured
-    assert table.parameters.sum() == sum(p.numel() for p in classifier.network.parameters())
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_multiply_adds_and_time_are_complete(load, table, name):
+    network, layers = load(name).network, table(name)
+    boxes = architecture.boxes(layers)
+    assert layers.parameters.sum() == sum(p.numel() for p in network.parameters()) == sum(b.parameters for b in boxes)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        classifier.network(torch.zeros(1, 28, 28, dtype=torch.uint8))
-    if classifier.spec.name != "faster_rcnn":  # whose work depends on how much it proposes
-        assert table.mult_adds.sum() == counter.get_total_flops() / 2
+        network(torch.zeros(1, 28, 28, dtype=torch.uint8))
+    if name != "faster_rcnn":  # its work depends on the number of proposals
+        assert layers.mult_adds.sum() == counter.get_total_flops() / 2 == sum(b.mult_adds for b in boxes)
+    assert (layers.milliseconds > 0).all()
+    assert layers.share.sum() == pytest.approx(1)
+    for module in network.modules():  # the shared network itself has no hooks
+        assert not (module._forward_hooks or module._forward_pre_hooks or module.training)
 
 
-def test_time_is_shared_out(measured):
-    _, table = measured
-    assert (table.milliseconds > 0).all()
-    assert table.share.sum() == pytest.approx(1)
-
-
-def test_the_network_itself_is_left_alone(measured):
-    classifier, _ = measured
-    for module in classifier.network.modules():
-        assert not module._forward_hooks
-        assert not module._forward_pre_hooks
-        assert not module.training
-
-
-def test_layers_of_the_cnn_by_hand():
-    table = architecture.layers(atelier.load("cnn", "cpu"))
-    first = layer(table, "features.0.0")
+def test_layers_of_the_cnn_by_hand(table):
+    first, hidden = (layer(table("cnn"), name) for name in ("features.0.0", "classifier.1"))
     assert first.kind == "Convolution 5 × 5"
-    assert first.output == (16, 24, 24)
-    assert first.parameters == 16 * 5 * 5
+    assert (first.output, first.parameters) == ((16, 24, 24), 16 * 5 * 5)
     assert first.mult_adds == 16 * 24 * 24 * 5 * 5
-    hidden = layer(table, "classifier.1")
-    assert hidden.output == (128,)
-    assert hidden.parameters == 1152 * 128 + 128
+    assert (hidden.output, hidden.parameters) == ((128,), 1152 * 128 + 128)
     assert hidden.mult_adds == 1152 * 128
 
 
-def test_attention_counts_what_it_computes_without_weights():
+def test_attention_has_multiply_adds_but_no_parameters(table):
     """50 tokens, 4 heads of 24 numbers: queries by keys, then attention by values."""
-    table = architecture.layers(atelier.load("vit", "cpu"))
-    attention = layer(table, "blocks.0.attention")
-    assert attention.parameters == 0
-    assert attention.mult_adds == 2 * 4 * 50 * 50 * 24
-    assert layer(table, "blocks.0.attention.qkv").mult_adds == 50 * 96 * 3 * 96
-    assert layer(table, "").parameters == 96 + 50 * 96  # class token and positions
+    attention = layer(table("vit"), "blocks.0.attention")
+    assert (attention.parameters, attention.mult_adds) == (0, 2 * 4 * 50 * 50 * 24)
+    assert layer(table("vit"), "blocks.0.attention.qkv").mult_adds == 50 * 96 * 3 * 96
+    assert layer(table("vit"), "").parameters == 96 + 50 * 96  # class token and positional embeddings
 
 
-def test_boxes_halve_the_maps_of_vgg16():
-    boxes = architecture.boxes(architecture.layers(atelier.load("vgg16", "cpu")))
+def test_boxes_end_at_poolings(table):
+    boxes = architecture.boxes(table("vgg16"))
     shapes = [box.output for box in boxes]
     assert shapes[:6] == [(3, 48, 48), (64, 24, 24), (128, 12, 12), (256, 6, 6), (512, 3, 3), (512, 1, 1)]
     assert shapes[-1] == (10,)
     assert boxes[1].kinds == ("Convolution 3 × 3", "ReLU") * 2 + ("Max pooling 2 × 2",)
 
 
-def test_the_same_blocks_share_a_box():
-    (blocks,) = [box for box in architecture.boxes(architecture.layers(atelier.load("vit", "cpu"))) if box.repeats > 1]
-    assert blocks.repeats == 6
-    assert blocks.output == (50, 96)
-
-
-def test_boxes_hold_all_weights(measured):
-    _, table = measured
-    boxes = architecture.boxes(table)
-    assert sum(box.parameters for box in boxes) == table.parameters.sum()
-    assert sum(box.mult_adds for box in boxes) == table.mult_adds.sum()
+def test_equal_blocks_share_a_box(table):
+    (blocks,) = [box for box in architecture.boxes(table("vit")) if box.repeats > 1]
+    assert (blocks.repeats, blocks.output) == (6, (50, 96))
 
 
 @pytest.mark.parametrize("name", OTHER_SIZES)
-def test_networks_of_other_sizes(name):
-    spec = atelier.MODELS[name]
-    network = spec.build(OTHER_SIZES[name])
-    table = architecture.layers(Classifier(spec, network, {}))
-    assert table.parameters.sum() == sum(p.numel() for p in network.parameters())
-    assert architecture.boxes(table)[-1].output == (10,)
+def test_networks_of_other_sizes_have_a_table(name):
+    network = MODELS[name].build(OTHER_SIZES[name])
+    layers = architecture.layers(Classifier(MODELS[name], network, {}))
+    assert layers.parameters.sum() == sum(p.numel() for p in network.parameters())
+    assert architecture.boxes(layers)[-1].output == (10,)
+
+
+def test_any_module_has_a_table():
+    class Perceptron(nn.Sequential):
+        def forward(self, digits):
+            return super().forward(digits.float() / 255)
+
+    network = Perceptron(nn.Flatten(), nn.Linear(784, 12), nn.GELU(), nn.Linear(12, 10))
+    layers = architecture.layers(Classifier(MODELS["cnn"], network, {}))
+    assert layers.mult_adds.sum() == 784 * 12 + 12 * 10
+    assert [box.output for box in architecture.boxes(layers)][-2:] == [(12,), (10,)]
 
 
 def test_drawings_show_the_shape():
