@@ -1,11 +1,13 @@
+"""Home: a card for each network, a verdict on each conclusion, and a lesson."""
+
 from dataclasses import replace
 
 import pytest
 
 from atelier import MODELS, checkpoint, paths
-from atelier.studies import STUDIES, results
-from atelier.studies.conclusions import CONCLUSIONS
-from tests.support.made_results import WRONG, leaderboard
+from atelier.studies import results
+from atelier.studies.conclusions import CONCLUSIONS, Verdict
+from tests.support.made_results import WRONG, write_leaderboard
 
 
 @pytest.fixture(autouse=True)
@@ -15,73 +17,67 @@ def studies(monkeypatch, tmp_path):
     return results.SHIPPED
 
 
-def test_every_network_is_introduced_with_its_own_number(app, text):
+def test_every_network_has_a_card_with_its_accuracy(app, text):
     app.run()
     assert not app.exception
     for name, spec in MODELS.items():
-        shown = text(app, f"network_{name}")
-        assert spec.title in shown
-        assert spec.idea in shown
-        assert f"{checkpoint.read_card(spec.checkpoint)['accuracy']:.2%}" in shown
+        card = text(app, f"network_{name}")
+        assert spec.title in card
+        assert spec.idea in card
+        assert f"{checkpoint.read_card(spec.checkpoint)['accuracy']:.2%}" in card
 
 
-def test_a_missing_checkpoint_is_said(app, monkeypatch, tmp_path):
+def test_missing_checkpoints_are_named(app, text, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
     app.run()
     assert not app.exception
-    assert "cnn.safetensors" in app.warning[0].value
+    assert "cnn.safetensors" in text(app, "network_cnn")
 
 
-def test_a_network_added_to_the_registry_appears(app, monkeypatch):
-    twin = replace(MODELS["cnn"], name="cnn", title="Second network")
-    monkeypatch.setitem(MODELS, "cnn", twin)
+def test_registered_network_has_a_card(app, text, monkeypatch):
+    monkeypatch.setitem(MODELS, "second", replace(MODELS["cnn"], name="second", title="Second network"))
     app.run()
-    assert any("Second network" in html.value for html in app.html)
+    assert not app.exception
+    assert "Second network" in text(app, "network_second")
 
 
 @pytest.mark.parametrize(
-    ("misread", "verdict"),
-    [(WRONG, "say so"), (WRONG | {"cnn": 48}, "say so"), (WRONG | {"cnn": 99}, "say otherwise")],  # the ViT: 47
-    ids=["first", "second by chance", "last"],
+    ("wrong", "verdict"),
+    [
+        (WRONG, Verdict.SUPPORTED),
+        (WRONG | {"cnn": 48}, Verdict.SUPPORTED),  # the ViT misreads 47: chance
+        (WRONG | {"cnn": 199}, Verdict.NOT_SUPPORTED),
+    ],
 )
-def test_other_numbers_turn_the_verdict_on_a_conclusion(app, text, studies, misread, verdict):
-    leaderboard(studies, misread)
+def test_numbers_decide_the_verdict(app, keys, text, studies, wrong, verdict):
+    write_leaderboard(studies, wrong)
     app.run()
     assert not app.exception
-    shown = text(app, "conclusion_leaderboard")
-    assert "CNNs are simple and effective." in shown
-    assert f"The numbers {verdict}" in shown
-    for sentence in STUDIES["leaderboard"].findings(results.shipped("leaderboard").table).sentences:
-        assert sentence in shown
-    assert "could be chance" in shown or "hardly chance" in shown
-    assert f"CNN{misread['cnn']}Faster R-CNN66" in shown  # bars
-    assert "2026-11-23, 2 CPU cores" in shown
+    assert f"verdict_leaderboard_{verdict}" in keys(app)
+    assert "2026-11-23 · 2 CPU cores" in text(app, "method_leaderboard")
 
 
-def test_other_weights_than_those_measured_are_said(app, text, studies):
-    leaderboard(studies, weights={"vit": "0123456789abcdef"})
-    app.run()
-    assert "Measured with other weights than they have now: ViT." in text(app, "conclusion_leaderboard")
-
-
-def test_without_the_networks_answers_there_is_no_verdict(app, text, studies):
-    leaderboard(studies)
+def test_without_predictions_the_verdict_is_inconclusive(app, keys, studies):
+    write_leaderboard(studies)
     (studies / "leaderboard.npz").unlink()
     app.run()
     assert not app.exception
-    assert "The numbers do not tell" in text(app, "conclusion_leaderboard")
+    assert f"verdict_leaderboard_{Verdict.INCONCLUSIVE}" in keys(app)
 
 
-def test_a_conclusion_without_results_names_the_command(app, text):
+def test_changed_weights_are_named(app, text, studies):
+    write_leaderboard(studies, weights={"vit": "0123456789abcdef"})
+    app.run()
+    assert f": {MODELS['vit'].title}." in text(app, "method_leaderboard")
+
+
+def test_conclusion_without_results_gives_the_command(app, text):
     app.run()
     assert not app.exception
     for conclusion in CONCLUSIONS:
-        shown = text(app, f"conclusion_{conclusion.study}")
-        assert conclusion.sentence in shown
-        assert f"python -m atelier study {conclusion.study}" in shown
+        assert f"python -m atelier study {conclusion.study}" in text(app, f"conclusion_{conclusion.study}")
 
 
-def test_the_lesson_passes_every_page_with_a_task(app, text):
+def test_lesson_visits_every_other_page(app, keys):
     app.run()
-    for stop, page in enumerate(("draw", "train", "inside", "compare"), start=1):
-        assert f"Stop {stop}, " in text(app, f"lesson_{page}")
+    assert keys(app) >= {"lesson_draw", "lesson_train", "lesson_inside", "lesson_compare"}
