@@ -1,5 +1,8 @@
 """Look inside: why each network gives its answer."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import streamlit as st
 
@@ -9,22 +12,20 @@ from pages.ui import cards, digit_choice, link, navigation, networks
 from pages.ui.live import expect_figures
 from pages.views.inside import all_networks, attribution_cards, convolutions, detector, transformer
 
+
+class View(NamedTuple):
+    """Part of the page below the answers."""
+
+    label: str
+    show: Callable[[np.ndarray], None]
+    families: tuple[Family, ...] = ()  # the view is there if the registry has a network of these
+
+
 VIEWS = {
-    "all": all_networks.show,
-    "convolutions": convolutions.show,
-    "transformer": transformer.show,
-    "detector": detector.show,
-}
-LABELS = {
-    "all": "All networks",
-    "convolutions": "Convolutions",
-    "transformer": "Vision Transformer",
-    "detector": "Detector",
-}
-FAMILIES = {  # a view of families is there if the registry has a network of theirs
-    "convolutions": (Family.CONVOLUTIONAL, Family.FINE_TUNED),
-    "transformer": (Family.TRANSFORMER,),
-    "detector": (Family.DETECTOR,),
+    "all": View("All networks", all_networks.show),
+    "convolutions": View("Convolutions", convolutions.show, (Family.CONVOLUTIONAL, Family.FINE_TUNED)),
+    "transformer": View("Vision Transformer", transformer.show, (Family.TRANSFORMER,)),
+    "detector": View("Detector", detector.show, (Family.DETECTOR,)),
 }
 
 navigation.through_app()
@@ -33,11 +34,15 @@ cards.style()
 
 @st.fragment  # a change of view leaves what stands above as it is
 def choose_view(digit: np.ndarray) -> None:
-    views = [view for view in VIEWS if view not in FAMILIES or zoo.of_family(*FAMILIES[view])]
-    view = st.segmented_control(
-        "Choose a network", views, required=True, format_func=LABELS.get, **link.bind("view", views, "all")
+    views = [key for key, view in VIEWS.items() if not view.families or zoo.of_family(*view.families)]
+    key = st.segmented_control(
+        "Choose a network",
+        views,
+        required=True,
+        format_func=lambda key: VIEWS[key].label,
+        **link.bind("view", views, "all"),
     )
-    VIEWS[view](digit)
+    VIEWS[key].show(digit)
 
 
 st.title("Why did each network give this answer?")

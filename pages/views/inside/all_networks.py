@@ -7,17 +7,11 @@ from atelier.figures import plotting
 from pages.ui import background, link, networks
 from pages.views.inside import adversarial, architecture, neighbours, perturbations
 
-LABELS = {
-    "perturbations": "Perturbations",
-    "adversarial": "Adversarial examples",
-    "neighbours": "Nearest neighbours",
-    "architecture": "Architecture",
-}
-PARTS = {  # one at a time, so that each appears sooner after a click
-    "perturbations": perturbations.show,
-    "adversarial": adversarial.show,
-    "neighbours": neighbours.show,
-    "architecture": architecture.show,
+PARTS = {  # label and function; one at a time, so that each appears sooner after a click
+    "perturbations": ("Perturbations", perturbations.show),
+    "adversarial": ("Adversarial examples", adversarial.show),
+    "neighbours": ("Nearest neighbours", neighbours.show),
+    "architecture": ("Architecture", architecture.show),
 }
 
 
@@ -30,10 +24,11 @@ def show(digit: np.ndarray) -> None:
         "Compare all networks",
         list(PARTS),
         required=True,
-        format_func=LABELS.get,
+        format_func=lambda part: PARTS[part][0],
         wrap=True,
         **link.bind("ask", PARTS, "perturbations"),
     )
-    PARTS[part](digit)
+    _, show_part = PARTS[part]
+    show_part(digit)
     if part != "architecture":  # it measures time, so nothing may be computed beside it
         background.compute_ahead([plotting.warm_up, *adversarial.ahead(digit), *neighbours.ahead(digit)])
