@@ -41,7 +41,7 @@ def test_parameters_multiply_adds_and_time_are_complete(load, table, name):
     assert (layers.milliseconds > 0).all()
     assert layers.share.sum() == pytest.approx(1)
     for module in network.modules():  # the shared network itself has no hooks
-        assert not (module._forward_hooks or module._forward_pre_hooks or module.training)
+        assert not any((module._forward_hooks, module._forward_pre_hooks, module.training))
 
 
 def test_layers_of_the_cnn_by_hand(table):
