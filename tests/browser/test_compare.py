@@ -138,7 +138,7 @@ def test_the_report_is_one_file_that_opens_without_a_network(compare, browser, t
     page = compare()
     page.locator(".st-key-compare_board canvas").first.wait_for(timeout=60_000)
     with page.expect_download(timeout=60_000) as download:
-        page.locator(".st-key-compare_report button").click()
+        page.locator(".st-key-compare_report button").first.click()
     file = tmp_path / "report.html"
     download.value.save_as(file)
     offline = browser.new_context(offline=True)

@@ -130,6 +130,7 @@ def test_files_are_deleted_with_their_last_reference(command):
 
 @pytest.mark.slow
 def test_real_export_answers_as_the_network():
-    (file,) = exports.export("cnn", "safetensors").files
+    exported = exports.export("cnn", "safetensors")
+    (file,) = exported.files
     digits = atelier.data.mnist.load("test")[0][:5]
     assert (atelier.load(file, "cpu").predict(digits) == atelier.load("cnn", "cpu").predict(digits)).all()

@@ -179,7 +179,7 @@ def sheet(
         part = f", {first + 1:,} to {first + len(indices):,} shown" if pages > 1 else ""
         st.markdown(f"**{count:,}** digit{'s' * (count > 1)}{part}. {BENEATH}")
         parts.download(
-            "These digits (CSV)", lambda: failures.as_table(predictions, digits).to_csv(index=False), f"{key}.csv"
+            "These digits (CSV)", lambda: tables.answers(predictions, digits).to_csv(index=False), f"{key}.csv"
         )
     images, _ = mnist.load("test")
     answering = predictions.surprise.iloc[indices].idxmax(axis=1) if network is None else [network] * len(indices)
@@ -203,7 +203,7 @@ def sheet(
 
 
 def digit_clicked(point: dict[str, Any]) -> None:
-    digit_choice.show_test_digit(lambda _: int(point["customdata"]))
+    digit_choice.set_test_digit(lambda _: int(point["customdata"]))
     state.compare_opens = True
 
 
