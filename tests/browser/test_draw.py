@@ -94,11 +94,11 @@ def test_drawing_stays_after_leaving_the_page(page, app):
 
 @pytest.mark.slow
 def test_class_counts_right_answers_and_downloads_its_drawings(page):
+    tally = page.locator(".st-key-tally")
     for count, digit in enumerate((1, 9), start=1):
         draw(page, drawing("a2", digit))
         assert answer(page) == str(digit)
         page.locator("[class*=st-key-meant_digit] [role=radio]").nth(digit).click()
-        tally = page.locator(".st-key-tally")
         wait_until(page, lambda count=count: f"of {count}" in (tally.inner_text() if tally.count() else ""))
         clear(page)
     files = {}

@@ -3,18 +3,15 @@
 import gc
 import json
 import os
-import shutil
 import threading
 import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from atelier import MODELS, checkpoint, paths
-from atelier.checkpoint import weights
-from atelier.data import drawing, hands
+from atelier.data import hands
 from atelier.runs import pool
 from atelier.runs.folder import Run
 from pages.ui import networks
@@ -41,174 +38,6 @@ def new_run(monkeypatch, tmp_path):
         return run
 
     return make
-
-
-def drawn(app, **link):
-    """The Draw page with a 7 on it, opened by a link."""
-    app.session_state["strokes"] = drawing.from_polylines(SEVEN["strokes"], SEVEN["width"])
-    app.query_params.update(link)
-    app.run()
-    assert not app.exception
-    return app
-
-
-def another_browser():
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("pages/draw.py")
-
-
-def cards(app):
-    return " ".join(html.value for html in app.html)
-
-
-def sentences(app):
-    return " ".join(warning.value for warning in app.warning)
-
-
-def test_a_link_makes_a_run_the_network_of_the_session(draw, text, new_run):
-    run = new_run("vit")
-    run.rename("<b>Ada's</b> & mine")
-    drawn(draw, vit=run.id)
-    assert text(draw, "answer_vit") == "8"
-    assert text(draw, "answer_alexnet") == "7"
-    assert "own run: &lt;b&gt;Ada&#x27;s&lt;/b&gt; &amp; mine" in cards(draw)
-
-
-def test_the_link_follows_to_every_page(draw, text, new_run):
-    run = new_run("vit")
-    drawn(draw, vit=run.id)
-    draw.query_params.clear()  # as Streamlit does when the page changes
-    draw.switch_page("pages/home.py").run()
-    assert draw.query_params == {"vit": run.id}
-    draw.query_params.clear()
-    draw.switch_page("pages/draw.py").run()
-    assert draw.query_params == {"vit": run.id}
-    assert text(draw, "answer_vit") == "8"
-
-
-def test_what_else_a_link_says_stays(draw, new_run):
-    run = new_run("vit")
-    drawn(draw, vit=run.id, axis="seconds")
-    assert draw.query_params == {"vit": run.id, "axis": "seconds"}
-
-
-def test_a_click_leads_back_to_the_shipped_networks(draw, text, new_run):
-    drawn(draw, vit=new_run("vit").id, alexnet=new_run("alexnet").id)
-    assert text(draw, "answer_vit") == text(draw, "answer_alexnet") == "8"
-    draw.button(key="back_to_shipped").click().run()
-    assert text(draw, "answer_vit") == text(draw, "answer_alexnet") == "7"
-    assert draw.query_params == {}
-    assert "own run" not in cards(draw)
-    assert not [button for button in draw.button if button.key == "back_to_shipped"]
-
-
-def test_a_run_is_chosen_and_put_back_by_a_page(new_run):
-    def page(first, second):
-        import streamlit as st
-
-        from pages.ui import networks
-
-        networks.follow_link()
-        st.button("First", on_click=networks.use_run, args=(first, "vit"))
-        st.button("Second", on_click=networks.use_run, args=(second, "alexnet"))
-        st.button("Back", on_click=networks.use_shipped, args=("vit",))
-        st.text(f"{networks.chosen('vit')} {networks.chosen('alexnet')} {networks.chosen('cnn')}")
-
-    first, second = new_run("vit").id, new_run("alexnet").id
-    app = AppTest.from_function(page, args=(first, second)).run()
-    assert app.text[0].value == "None None None"
-    app.button[0].click().run()
-    app.button[1].click().run()
-    assert app.text[0].value == f"{first} {second} None"
-    assert app.query_params == {"vit": first, "alexnet": second}
-    app.button[2].click().run()
-    assert app.text[0].value == f"None {second} None"
-    assert app.query_params == {"alexnet": second}
-
-
-FOREIGN = ["20200101-000000-vit-abcd", "../../etc", "/etc", "..", ".", "runs", "x" * 5000, "\0", "![](http://a.b/c)"]
-
-
-@pytest.mark.parametrize("run_id", FOREIGN)
-def test_a_link_to_no_run_gets_a_sentence_and_the_shipped_network(draw, text, new_run, run_id):
-    new_run("vit")
-    drawn(draw, vit=run_id)
-    assert text(draw, "answer_vit") == "7"
-    assert "not on this computer" in sentences(draw)
-    assert run_id == "." or run_id not in sentences(draw)
-    assert draw.query_params == {}
-    draw.switch_page("pages/home.py").run()
-    assert "not on this computer" not in sentences(draw)  # said once
-
-
-def test_a_link_with_an_empty_place_is_no_choice(draw, text):
-    drawn(draw, vit="")
-    assert text(draw, "answer_vit") == "7"
-    assert "Shipped networks" not in sentences(draw)
-    assert draw.query_params == {}
-
-
-def test_a_link_to_a_run_of_another_network_is_refused(draw, text, new_run):
-    drawn(draw, vit=new_run("alexnet").id)
-    assert text(draw, "answer_vit") == text(draw, "answer_alexnet") == "7"
-    assert "trained another network" in sentences(draw)
-
-
-def test_a_link_to_a_run_without_weights_is_refused(draw, text, new_run):
-    run = new_run("vit")
-    run.path("best.safetensors").unlink()
-    drawn(draw, vit=run.id)
-    assert text(draw, "answer_vit") == "7"
-    assert "no weights yet" in sentences(draw)
-
-
-def test_a_run_that_is_deleted_meanwhile_is_said_on_its_card(draw, text, new_run):
-    run = new_run("vit")
-    drawn(draw, vit=run.id)
-    shutil.rmtree(run.folder)
-    draw.run()
-    assert not draw.exception
-    assert text(draw, "answer_vit") == "–"
-    assert "not on this computer" in cards(draw)
-    draw.button(key="back_to_shipped").click().run()
-    assert text(draw, "answer_vit") == "7"
-
-
-@pytest.mark.parametrize("damage", ["cut off", "another network"])
-def test_a_run_with_unusable_weights_is_said_on_its_card(draw, text, new_run, damage):
-    run = new_run("vit")
-    if damage == "cut off":
-        run.path("best.safetensors").write_bytes(MODELS["vit"].checkpoint.read_bytes()[:-1000])
-    else:
-        run.path("best.safetensors").write_bytes(MODELS["alexnet"].checkpoint.read_bytes())
-    drawn(draw, vit=run.id)
-    assert text(draw, "answer_vit") == "–"
-    assert damage in cards(draw)
-    draw.button(key="back_to_shipped").click().run()
-    assert text(draw, "answer_vit") == "7"
-
-
-def test_sessions_do_not_share_what_they_chose(draw, text, new_run):
-    other, third = another_browser(), another_browser()
-    drawn(draw, vit=new_run("vit").id)
-    drawn(other, alexnet=new_run("alexnet").id)
-    drawn(third)
-    for _ in range(2):  # also when they take turns
-        for app in (draw, other, third):
-            app.run()
-    assert [text(app, "answer_vit") for app in (draw, other, third)] == ["8", "7", "7"]
-    assert [text(app, "answer_alexnet") for app in (draw, other, third)] == ["7", "8", "7"]
-
-
-def test_the_wide_canvas_is_read_by_own_runs(draw, text, new_run):
-    untrained = Run.create(paths.RUNS, {"model": "cnn"})
-    card = {"model": "cnn", "config": {}}
-    checkpoint.save(untrained.path("best.safetensors"), weights(MODELS["cnn"].build()), card)
-    strokes = [[[40 + 0.5 * x, 20 + 0.5 * y] for x, y in stroke] for stroke in SEVEN["strokes"]]
-    draw.session_state["scene_strokes"] = drawing.from_polylines(strokes, drawing.WIDE_PEN)
-    drawn(draw, cnn=untrained.id, faster_rcnn=new_run("faster_rcnn").id)
-    assert set(text(draw, "scene_reading")) == {"8"}  # one or two: an 8's box does not quite fit a 7
-    assert len(text(draw, "scene_pieces")) == 1
-    assert cards(draw).count("own run: CNN ") == 4  # its name and its title, in two cards
 
 
 # Keeping loaded runs --------------------------------------------------------------------------------------------------
