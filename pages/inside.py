@@ -8,7 +8,7 @@ import streamlit as st
 
 from atelier import MODELS, zoo
 from atelier.zoo import Family
-from pages.ui import cards, digit_choice, link, navigation, networks
+from pages.ui import digit_choice, link, navigation, networks
 from pages.ui.live import expect_figures
 from pages.views.inside import all_networks, attribution_cards, convolutions, detector, transformer
 
@@ -29,7 +29,6 @@ VIEWS = {
 }
 
 navigation.through_app()
-cards.style()
 
 
 @st.fragment  # a change of view leaves what stands above as it is
