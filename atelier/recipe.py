@@ -1,5 +1,6 @@
 """A recipe: all settings of a training in one value that can be printed, saved and compared."""
 
+import math
 from dataclasses import dataclass, field, fields
 
 OPTIMIZERS = (
@@ -14,11 +15,25 @@ SCHEDULES = (
 )
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 TRAINING_DIGITS, VALIDATION_DIGITS = 55_000, 5_000
+MOST_EPOCHS = 1_000_000
 MOST_DIGITS = 6  # in a scene
 
 
 class RecipeError(ValueError):
     """A recipe that cannot work; the message gives the reason and what to do."""
+
+
+def check_types(values: "Augmentation | Recipe") -> None:
+    """Refuse a field of another type, which only a hand-edited file can hold.
+
+    Raises:
+        RecipeError: with its name.
+    """
+    for each in fields(values):
+        value = getattr(values, each.name)
+        numbers = (int, float) if each.type is float else (each.type,)
+        if type(value) not in numbers or (each.type is float and not math.isfinite(value)):
+            raise RecipeError(f"{each.name} cannot be {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class Augmentation:
     stroke: float = 0.6  # pixels by which the outline of a stroke moves outwards or inwards, at most 1
 
     def __post_init__(self) -> None:
+        check_types(self)
         for limit in fields(self):
             if getattr(self, limit.name) < 0:
                 raise RecipeError(f"The limit of {limit.name} is below 0. Choose at least 0.")
@@ -68,8 +84,9 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise RecipeError("Training needs at least 1 epoch.")
+        check_types(self)
+        if not 1 <= self.epochs <= MOST_EPOCHS:
+            raise RecipeError(f"Training needs 1 to {MOST_EPOCHS:,} epochs, not {self.epochs:,}.")
         if not 10 <= self.train_size <= TRAINING_DIGITS:
             raise RecipeError(f"Training needs 10 to {TRAINING_DIGITS:,} digits, not {self.train_size:,}.")
         if not 2 <= self.batch_size <= self.train_size:

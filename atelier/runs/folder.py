@@ -32,6 +32,9 @@ from atelier.recipe import Augmentation, Recipe
 STATES = ("queued", "running", "paused", "interrupted", "stopped", "failed", "done")
 UNFINISHED = ("paused", "interrupted", "stopped", "failed")  # states from which a run can be resumed
 REQUESTS = {"pause": "paused", "stop": "stopped"}  # and the states they lead to
+SPLITS = ("train", "val", "test")  # of events, in their order within one step
+NUMBERS = ("step", "epoch", "seconds", "loss", "accuracy")  # of every event, at least 0; accuracy at most 1
+LARGEST = 1e9
 LOG = "worker.log"  # in the run's folder
 HEAD_START = 60  # seconds in which a new run's process must have locked it
 Stamp = tuple[int, int] | None  # of a file: when it was written (in ns) and its bytes; None if there is none
@@ -212,18 +215,30 @@ class Run:
         files.append_json_line(self.path("metrics.jsonl"), event)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The events so far. A torn last line is left out, and so are the points that a resume has superseded:
-        an event ends whatever was recorded of its step or its time and later ones before."""
-        order = {"train": 0, "val": 1, "test": 2}  # within one step
-        events: list[tuple[tuple[int, int], float, dict[str, Any]]] = []  # place, seconds, event
-        for event in files.read_json_lines(self.path("metrics.jsonl")):
-            try:
-                place, seconds = (int(event["step"]), order[event["split"]]), float(event.get("seconds", "inf"))
-            except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
+        """The events so far, in the order of time; see NUMBERS.
+
+        A torn or damaged line is left out, and so are the points that a resume supersedes: an event ends all that was
+        recorded of its step or its time, and later.
+        """
+        events: list[dict[str, Any]] = []
+        for line in files.read_json_lines(self.path("metrics.jsonl")):
+            if (event := _checked_event(line)) is None:
                 continue
-            if seconds < 0:
-                continue
-            while events and (events[-1][0] >= place or events[-1][1] > seconds):
+            while events and (_place(events[-1]) >= _place(event) or events[-1]["seconds"] > event["seconds"]):
                 events.pop()
-            events.append((place, seconds, event))
-        return [event for _, _, event in events]
+            events.append(event)
+        return events
+
+
+def _checked_event(line: Any) -> dict[str, Any] | None:
+    """A line of metrics.jsonl whose numbers are plausible; None for another one."""
+    try:
+        event = line | {name: float(line[name]) for name in NUMBERS}
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    plausible = all(0 <= event[name] <= LARGEST for name in NUMBERS) and event["accuracy"] <= 1
+    return event | {"step": int(event["step"])} if plausible and event.get("split") in SPLITS else None
+
+
+def _place(event: dict[str, Any]) -> tuple[int, int]:
+    return event["step"], SPLITS.index(event["split"])

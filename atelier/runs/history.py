@@ -1,5 +1,4 @@
-"""What a run has told so far, for the pages' curves and for notebooks. What is damaged is left out; nothing here raises
-an error for it."""
+"""The events of a run so far, as a table for curves and notebooks. Damaged lines are left out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,28 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from atelier.data.mnist import CLASSES
 from atelier.recipe import Recipe
-from atelier.runs.folder import Run, Stamp
+from atelier.runs.folder import NUMBERS, Run, Stamp
 
-# What an event holds, and the largest value that is believed; the smallest is 0.
-EVENT = {
-    "step": 1e9,
-    "epoch": 1e6,
-    "seconds": 1e8,
-    "loss": 1e6,
-    "accuracy": 1.0,
-    "learning_rate": 1.0,
-    "images_per_second": 1e9,
-}
-NEEDED = ("step", "epoch", "seconds", "loss", "accuracy")  # without these, an event is left out
+COLUMNS = ("split", *NUMBERS, "learning_rate", "images_per_second")
 
 
 @dataclass(frozen=True)
 class History:
-    """What a run has told so far."""
+    """The events of a run so far."""
 
-    events: pd.DataFrame  # split ("train", "val" or "test") and the columns of EVENT, in the order of time
-    confusion: np.ndarray | None = None  # the last one, int64[10, 10], a row a true digit
+    events: pd.DataFrame  # the columns COLUMNS, in the order of time; the last two may be NaN
+    confusion: np.ndarray | None = None  # the latest, int64[10, 10], a row for each true digit
     problem: str = ""
 
 
@@ -41,48 +31,44 @@ class Progress:
     steps: int  # in all
     epoch: float
     seconds: float
-    left: float | None  # seconds to come, if the pace of the last epoch stays; None before there is one
+    left: float | None  # seconds to go at the pace of the last epoch; None before there is one
 
 
 def read(run: Run) -> History:
-    """Not to be changed: the same one is returned as long as the run has nothing new to tell."""
+    """The history of a run, not to be changed: the same object returns until the run has new events."""
     now, known = run.stamp("metrics.jsonl"), _histories.get(run.folder)
     if known is None or known[0] != now:
         known = _histories[run.folder] = now, _read(run)
     return known[1]
 
 
-_histories: dict[Path, tuple[Stamp, History]] = {}  # of each folder the last one, and what it was read from
+_histories: dict[Path, tuple[Stamp, History]] = {}  # the latest of each folder, and the stamp that it was read at
 
 
 def _read(run: Run) -> History:
-    problem, confusion, rows = "", None, []
     try:
-        told = run.metrics()
-    except (OSError, ValueError, TypeError, RecursionError):
-        told, problem = [], f"metrics.jsonl of run {run.id} is damaged: its curves are lost."
-    for event in told:
-        row = {name: believable(event.get(name), largest) for name, largest in EVENT.items()}
-        if event.get("split") in ("train", "val", "test") and None not in map(row.get, NEEDED):
-            rows.append({"split": event["split"]} | row)
-            found = _confusion(event.get("confusion"))
-            confusion = confusion if found is None else found
-    return History(pd.DataFrame(rows, columns=["split", *EVENT]), confusion, problem)
+        metrics = run.metrics()
+    except OSError:
+        return History(pd.DataFrame(columns=COLUMNS), problem=f"metrics.jsonl of run {run.id} cannot be read.")
+    events = pd.DataFrame([{name: event.get(name) for name in COLUMNS} for event in metrics], columns=COLUMNS)
+    for name in COLUMNS[-2:]:
+        events[name] = pd.to_numeric(events[name].where(events[name].map(np.isscalar)), errors="coerce")
+    matrices = (_confusion(event["confusion"]) for event in reversed(metrics) if "confusion" in event)
+    return History(events, next((matrix for matrix in matrices if matrix is not None), None))
 
 
 def _confusion(counts: object) -> np.ndarray | None:
+    """Counts as `int64[10, 10]`; None for anything else."""
     try:
         matrix = np.array(counts)
-    except (ValueError, OverflowError):
+    except ValueError:  # rows of different lengths
         return None
-    whole = matrix.shape == (10, 10) and matrix.dtype == np.int64 and matrix.min() >= 0
-    return matrix if whole and matrix.max() <= 10**9 else None
+    return matrix if matrix.shape == (CLASSES, CLASSES) and matrix.dtype == np.int64 and matrix.min() >= 0 else None
 
 
 def progress(events: pd.DataFrame, recipe: Recipe) -> Progress:
     """How far a run with these events is."""
-    per_epoch = recipe.train_size // recipe.batch_size
-    steps = recipe.epochs * per_epoch
+    steps = recipe.epochs * (recipe.train_size // recipe.batch_size)
     learning = events[events.split != "test"]
     if learning.empty:
         return Progress(0.0, 0, steps, 0.0, 0.0, None)
@@ -97,8 +83,3 @@ def progress(events: pd.DataFrame, recipe: Recipe) -> Progress:
 def to_csv(run: Run) -> str:
     """A run's events, a line each."""
     return read(run).events.to_csv(index=False)
-
-
-def believable(value: object, largest: float) -> float | None:
-    """A number from 0 to the largest; None for anything else."""
-    return float(value) if type(value) in (int, float) and 0 <= value <= largest else None

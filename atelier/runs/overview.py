@@ -1,12 +1,11 @@
-"""Runs at a glance: what each was asked to do, how it goes, and what came of it. For the pages, and for notebooks.
+"""Runs at a glance: the settings of each, its state and its result. For pages and notebooks.
 
-Anybody may edit, cut off or delete a run's files, at any moment. What is damaged is left out and said in a sentence;
-nothing here raises an error for it.
+Anybody may edit, truncate or delete a run's files at any moment. Damaged parts are left out and named in a sentence;
+nothing here raises an error for them.
 """
 
-import math
 from collections import Counter
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,12 @@ import pandas as pd
 from atelier.recipe import NO_AUGMENTATION, Recipe
 from atelier.runs import history
 from atelier.runs.folder import UNFINISHED, Run, RunError, Stamp, read_recipe
-from atelier.runs.history import EVENT, believable
 from atelier.zoo import MODELS
 
 ACTIVE = ("queued", "running")
 PLACES = ("auto", "cpu", "cuda", "mps")
-
 LABELS = {"train_size": "training digits", "validation_size": "validation digits"}  # where a field's name says less
+COLUMNS = ("name", "accuracy", "state", "network", "changes", "seconds", "measured_on", "device", "date", "problem")
 
 
 @dataclass(frozen=True)
@@ -30,17 +28,17 @@ class Summary:
     """A run at a glance."""
 
     run: Run
-    name: str  # what a person calls it; else network and time. In `summaries`, no two have the same
-    model: str  # its name in MODELS; "" if that is not known
-    network: str  # what it trains, for people
+    name: str  # as a person calls it, else network and time; in `summaries`, no two are the same
+    model: str  # a name in MODELS; "" for an unknown network
+    network: str  # its title
     recipe: Recipe | None  # None if it is not known
     sizes: dict[str, Any]  # those that the Train page offers, as this run has them
-    changes: str  # the preset that is nearest, and what differs from it
+    changes: str  # the nearest preset, and the differences from it
     accuracy: float | None  # 0 to 1
     measured_on: str  # "test", "validation" (the best so far) or ""
     seconds: float | None  # of training and validation
-    place: str  # the device that was asked for, one of PLACES
-    device: str  # and its name
+    place: str  # the requested device, one of PLACES
+    device: str  # its name
     date: datetime
     state: str  # one of STATES
     reason: str
@@ -66,7 +64,7 @@ class Summary:
 
 
 def summaries(runs: Path) -> list[Summary]:
-    """All runs of a folder, newest first. Runs of the same name have the last letters of their ids behind it."""
+    """All runs of a folder, newest first. Runs with the same name get the last letters of their ids."""
     found = [summary for run in Run.all(runs) if (summary := summarise(run))]
     names = Counter(summary.name for summary in found)
     return [
@@ -76,40 +74,35 @@ def summaries(runs: Path) -> list[Summary]:
 
 
 def summarise(run: Run) -> Summary | None:
-    """None if the run's folder has just been deleted."""
+    """A run at a glance; None if its folder has just been deleted."""
     problems: list[str] = []
-    config, result = (_content(run, name, problems) for name in ("config.json", "result.json"))
-    if not config and not problems:
-        problems.append(f"config.json of run {run.id} is missing.")
-    model = config.get("model") if isinstance(config.get("model"), str) else ""
-    recipe = _recipe(config)
-    if config and recipe is None and not config.get("uploaded"):
-        problems.append(f"config.json of run {run.id} is damaged.")
-    if config and model not in MODELS:
+    config, result = _read(run, "config.json", problems), _read(run, "result.json", problems)
+    model = str(config.get("model", ""))[:40]
+    spec = MODELS.get(model)
+    recipe = _recipe(run, config, problems)
+    if config and spec is None:
         problems.append(f"This page does not know the network {model!r}.")
-    told = history.read(run)
-    problems += [told.problem] * bool(told.problem)
-    sizes = _sizes(model, config.get("network"))
-    network = MODELS[model].title if model in MODELS else (model or "unknown")[:40]
-    accuracy, measured_on = _accuracy(result, told.events)
-    seconds = believable(result.get("seconds"), EVENT["seconds"])
-    if seconds is None and len(told.events):
-        seconds = float(told.events.seconds.iloc[-1])
+    past = history.read(run)
+    problems += [past.problem] * bool(past.problem)
+    network = spec.title if spec else model or "unknown"
+    sizes = _sizes(spec.default_sizes, config.get("network")) if spec else {}
+    accuracy, measured_on = _accuracy(result, past.events)
+    seconds = _number(result.get("seconds")) or (float(past.events.seconds.iloc[-1]) if len(past.events) else None)
     state, reason = status(run)
     if not run.folder.is_dir():
         return None
     return Summary(
         run=run,
         name=name(run, network),
-        model=model if model in MODELS else "",
+        model=model if spec else "",
         network=network,
         recipe=recipe,
         sizes=sizes,
-        changes=changes(model, recipe, sizes) if model in MODELS and recipe else "not known",
+        changes=changes(model, recipe, sizes) if spec and recipe else "not known",
         accuracy=accuracy,
         measured_on=measured_on,
         seconds=seconds,
-        place=config.get("device") if config.get("device") in PLACES else "auto",
+        place=config["device"] if config.get("device") in PLACES else "auto",
         device=str(config.get("device_name", ""))[:80],
         date=_date(run),
         state=state,
@@ -120,13 +113,15 @@ def summarise(run: Run) -> Summary | None:
 
 
 def name(run: Run, network: str) -> str:
-    """What a person calls it; until somebody has named it, its network (as people read it) and when it was created."""
+    """The name that a person gave it; before that, its network's title and its time."""
     return run.name[:60] if run.name != run.id else f"{network} {_time(_date(run))}"
 
 
 def signs(runs: Path) -> dict[str, tuple[str, Stamp, Stamp]]:
-    """By run: its state, and the stamps of its best checkpoint and its name. Quickly told; if nothing of these has
-    changed, a page's buttons and its table are as they were."""
+    """By run: its state, and the stamps of its best checkpoint and its name.
+
+    Quick to read; while nothing of these changes, a page's buttons and its table stay the same.
+    """
     return {run.id: (status(run)[0], run.stamp("best.safetensors"), run.stamp("name.json")) for run in Run.all(runs)}
 
 
@@ -134,64 +129,43 @@ def status(run: Run) -> tuple[str, str]:
     """One of STATES, and the reason."""
     try:
         state, reason = run.status()
-    except (OSError, RecursionError) as error:
-        return "failed", f"The run's folder cannot be read ({getattr(error, 'strerror', None) or 'damaged'})."
+    except OSError as error:
+        return "failed", f"The run's folder cannot be read ({error.strerror or error})."
     return state, str(reason)[:400]
 
 
 def prepared(run: Run) -> float | None:
-    """How far a run is with what it has to prepare, 0 to 1; None if it prepares nothing."""
-    return believable(_content(run, "status.json", []).get("share"), 1.0)
+    """How far a run is with its preparations, 0 to 1; None if it prepares nothing."""
+    return _number(_read(run, "status.json", []).get("share"), 1.0)
 
 
 def table(summaries: list[Summary]) -> pd.DataFrame:
-    """A row a run, with the fields of Summary that people want to compare."""
-    shown = ("name", "accuracy", "state", "network", "changes", "seconds", "measured_on", "device", "date", "problem")
-    rows = [[getattr(summary, field) for field in shown] for summary in summaries]
-    return pd.DataFrame(rows, columns=shown, index=[summary.id for summary in summaries])
+    """A row for each run, with the fields of Summary that people compare."""
+    rows = [[getattr(summary, column) for column in COLUMNS] for summary in summaries]
+    return pd.DataFrame(rows, columns=COLUMNS, index=[summary.id for summary in summaries])
 
 
 def changes(model: str, recipe: Recipe, sizes: dict[str, Any]) -> str:
-    """The preset that a recipe is nearest to, and where it differs: "Demo, epochs 2, training digits 3,000"."""
-    told = {preset: _differences(recipe, usual) for preset, usual in MODELS[model].presets.items()}
-    preset = min(told, key=lambda preset: len(told[preset]))
-    sized = [
-        f"{size.replace('_', ' ')} {sizes[size]}"
-        for size, usual in MODELS[model].default_sizes.items()
-        if sizes[size] != usual
-    ]
-    return ", ".join([preset.capitalize(), *told[preset], *sized])
-
-
-def _differences(recipe: Recipe, usual: Recipe) -> list[str]:
-    told = []
-    for field in fields(Recipe):
-        value = getattr(recipe, field.name)
-        if value == getattr(usual, field.name):
-            continue
-        if field.name == "augmentation":
-            told.append("no augmentation" if value == NO_AUGMENTATION else "other augmentation")
-        else:
-            name = LABELS.get(field.name, field.name.replace("_", " "))
-            told.append(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}")
-    return told
+    """The nearest preset and the differences from it: "Demo, epochs 2, training digits 3,000"."""
+    by_preset = {name: _differences(recipe, preset) for name, preset in MODELS[model].presets.items()}
+    nearest = min(by_preset, key=lambda name: len(by_preset[name]))
+    default = MODELS[model].default_sizes
+    sized = [f"{size.replace('_', ' ')} {value}" for size, value in sizes.items() if value != default[size]]
+    return ", ".join([nearest.capitalize(), *by_preset[nearest], *sized])
 
 
 def curves(summaries: list[Summary]) -> pd.DataFrame:
     """The events of several runs, as `figures.curves` takes them."""
-    told = [pd.DataFrame(columns=["split", *EVENT, "run", "model"])]
+    tables = [pd.DataFrame(columns=[*history.COLUMNS, "run", "model"])]
     for summary in summaries:
         events = history.read(summary.run).events
         if summary.model and len(events):
-            told.append(events.assign(run=summary.name, model=summary.model))
-    return pd.concat(told[1:] or told)
-
-
-# Parts ---------------------------------------------------------------------------------------------------------------
+            tables.append(events.assign(run=summary.name, model=summary.model))
+    return pd.concat(tables[1:] or tables)
 
 
 def duration(seconds: float) -> str:
-    """For people: "8 s", "2 min 30 s", "1 h 5 min"."""
+    """A time for people: "8 s", "2 min 30 s", "1 h 5 min"."""
     whole = max(1, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -202,58 +176,72 @@ def duration(seconds: float) -> str:
     return f"{hours} h" + (f" {minutes} min" if minutes else "")
 
 
-def _content(run: Run, name: str, problems: list[str]) -> dict[str, Any]:
-    """A JSON file of a run; what is wrong with it goes to `problems`."""
+# What may be damaged -------------------------------------------------------------------------------------------------
+
+
+def _read(run: Run, file: str, problems: list[str]) -> dict[str, Any]:
     try:
-        return run.read(name)
+        content = run.read(file)
     except RunError as error:
         problems.append(str(error))
         return {}
+    if file == "config.json" and not content:
+        problems.append(f"config.json of run {run.id} is missing.")
+    return content
 
 
-def _recipe(config: dict[str, Any]) -> Recipe | None:
-    """None if it is missing or damaged."""
+def _recipe(run: Run, config: dict[str, Any], problems: list[str]) -> Recipe | None:
     try:
-        recipe = read_recipe(config)
+        return read_recipe(config)
     except RunError:
+        if config and not config.get("uploaded"):
+            problems.append(f"config.json of run {run.id} is damaged.")
         return None
-    usual = Recipe(epochs=1)
-    pairs = [(getattr(recipe, f.name), getattr(usual, f.name)) for f in fields(Recipe) if f.name != "augmentation"]
-    pairs += [(limit, 0.0) for limit in asdict(recipe.augmentation).values()]
-    return recipe if all(_is_like(value, like) for value, like in pairs) else None
 
 
-def _sizes(model: str, built: object) -> dict[str, Any]:
-    """What a config's "network" says of the sizes that the Train page offers."""
-    said = built if isinstance(built, dict) else {}
+def _sizes(defaults: dict[str, Any], network: object) -> dict[str, Any]:
+    """The offered sizes in a config's "network", where they have the right type."""
+    sizes = network if isinstance(network, dict) else {}
     return {
-        size: said[size] if type(said.get(size)) is type(usual) else usual
-        for size, usual in (MODELS[model].default_sizes if model in MODELS else {}).items()
+        size: sizes[size] if type(sizes.get(size)) is type(default) else default for size, default in defaults.items()
     }
 
 
 def _accuracy(result: dict[str, Any], events: pd.DataFrame) -> tuple[float | None, str]:
-    """On the test digits; before there is that, the best on the validation digits."""
-    if (tested := believable(result.get("accuracy"), 1.0)) is not None:
-        return tested, "test"
+    """On the test digits; before that, the best on the validation digits."""
+    if (accuracy := _number(result.get("accuracy"), 1.0)) is not None:
+        return accuracy, "test"
     validated = events[events.split == "val"].accuracy
-    best = float(validated.max()) if len(validated) else believable(result.get("validation_accuracy"), 1.0)
+    best = float(validated.max()) if len(validated) else _number(result.get("validation_accuracy"), 1.0)
     return best, "" if best is None else "validation"
 
 
-def _is_like(value: object, like: object) -> bool:
-    if isinstance(like, float):
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is type(like) and (not isinstance(value, int) or abs(value) < 10**9)
+def _number(value: object, largest: float = 1e9) -> float | None:
+    """A number from 0 to the largest; None for anything else."""
+    return float(value) if isinstance(value, int | float) and 0 <= value <= largest else None
+
+
+def _differences(recipe: Recipe, preset: Recipe) -> list[str]:
+    differences = []
+    for field in fields(Recipe):
+        value = getattr(recipe, field.name)
+        if value == getattr(preset, field.name):
+            continue
+        if field.name == "augmentation":
+            differences.append("no augmentation" if value == NO_AUGMENTATION else "other augmentation")
+        else:
+            label = LABELS.get(field.name, field.name.replace("_", " "))
+            differences.append(f"{label} {value:,}" if isinstance(value, int) else f"{label} {value}")
+    return differences
 
 
 def _time(date: datetime) -> str:
-    """Of today the time alone."""
+    """Without the day if it is today."""
     return f"{date:%H:%M:%S}" if date.date() == datetime.now().date() else f"{date.day} {date:%b %H:%M:%S}"
 
 
 def _date(run: Run) -> datetime:
-    """When it was created: its id says so, else its folder."""
+    """The run's start according to its id, else its folder."""
     try:
         return datetime.strptime("-".join(run.id.split("-")[:2]), "%Y%m%d-%H%M%S")
     except ValueError:

@@ -1,4 +1,4 @@
-"""A run made by hand: nothing is trained."""
+"""Runs made by hand: nothing is trained."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +16,9 @@ def config(model="cnn", recipe=DEMO, **network):
     return {"model": model, "recipe": asdict(recipe), "network": network, "device_name": "2 CPU cores"}
 
 
-def event(step, split="train", **more):
-    told = {"step": step, "split": split, "epoch": step / 220, "seconds": step / 10, "loss": 0.5, "accuracy": 0.8}
-    return told | {"learning_rate": 0.1, "images_per_second": 2500.0} | more
+def event(step, split="train", **changes):
+    numbers = {"step": step, "epoch": step / 220, "seconds": step / 10, "loss": 0.5, "accuracy": 0.8}
+    return {"split": split} | numbers | {"learning_rate": 0.1, "images_per_second": 2500.0} | changes
 
 
 def stopped(folder: Path) -> Run:
