@@ -1,6 +1,6 @@
-"""A checkpoint that somebody brings becomes a run like any other: to draw with, to compare, to look into.
+"""An uploaded checkpoint becomes a run like any other: to draw with, to compare, to look into.
 
-The file comes from a stranger. What it says of itself is checked or left out, and nothing of a refused one stays.
+The file comes from a stranger: its card is checked here, once, and nothing of a refused file stays.
 """
 
 import tempfile
@@ -15,6 +15,7 @@ from torch import Tensor
 from atelier import checkpoint
 from atelier.checkpoint import TRAINING_STATE, CheckpointError
 from atelier.classifier import Classifier
+from atelier.data.mnist import SIDE
 from atelier.models.backbones import BackboneError
 from atelier.runs.folder import Run, RunError, read_recipe
 from atelier.training.setup import must_download
@@ -24,7 +25,7 @@ LARGEST_RESULT = {"accuracy": 1.0, "macro_f1": 1.0, "loss": 1e3, "seconds": 1e8,
 
 
 def receive(content: bytes | BinaryIO, runs: Path) -> Run:
-    """Keep a checkpoint that this project wrote, a run's best or its last, as a new run in state "done".
+    """Keep a checkpoint of this project, a run's best or its last, as a new run in state "done".
 
     Its `config.json` also says `"uploaded": true`; `recipe` is empty if this version cannot read it. Without a test
     accuracy in the model card there is no `result.json`. There is no curve, and nothing to resume.
@@ -34,18 +35,18 @@ def receive(content: bytes | BinaryIO, runs: Path) -> Run:
         runs: where the run's folder is made.
 
     Raises:
-        CheckpointError: if it cannot be used or kept; says why, and leaves nothing behind.
+        CheckpointError: if it cannot be used or kept, with the reason; nothing is left behind.
     """
     if not isinstance(content, bytes):
         content = content.read(LARGEST_UPLOAD + 1)
     if len(content) > LARGEST_UPLOAD:
         raise CheckpointError(
-            f"The file is larger than {LARGEST_UPLOAD >> 20} MB: bring a run's best.safetensors, which is its smallest."
+            f"The file is larger than {LARGEST_UPLOAD >> 20} MB: choose a run's best.safetensors, the smallest."
         )
     try:
         runs = Path(runs)
         runs.mkdir(parents=True, exist_ok=True)
-        # In a folder of its own until it is complete: no page sees half a run, and no queue one that waits.
+        # In a folder of its own until it is complete: no page sees half a run.
         with tempfile.TemporaryDirectory(dir=runs, prefix=".upload-") as folder:
             file = Path(folder) / "upload.safetensors"
             file.write_bytes(content)
@@ -69,8 +70,8 @@ def _checked(file: Path) -> Classifier:
             "on the backbone imagenet once, which downloads them."
         )
     classifier = Classifier.load(file, "cpu")
-    if not np.isfinite(classifier.predict_proba(np.zeros((1, 28, 28), np.uint8))).all():
-        raise CheckpointError(f"The weights in {file.name} give answers that are no numbers.")
+    if not np.isfinite(classifier.predict_proba(np.zeros((1, SIDE, SIDE), np.uint8))).all():
+        raise CheckpointError(f"The weights in {file.name} give answers that are not finite.")
     return classifier
 
 
@@ -87,18 +88,18 @@ def _new_run(runs: Path, classifier: Classifier, tensors: dict[str, Tensor]) -> 
 
 
 def _config(classifier: Classifier) -> dict[str, Any]:
-    """`config.json` as a run of this project has it, from what the model card says."""
+    """The `config.json` of an uploaded run, from its model card."""
     card = classifier.card
     texts = {key: card.get(key) for key in ("device_name", "precision", "data")}
     versions = card.get("versions") if isinstance(card.get("versions"), dict) else {}
     try:
         recipe = read_recipe(card)
-    except (RunError, RecursionError):  # damaged, or from a version that had others
+    except RunError:  # damaged, or from another version
         recipe = None
     return {
         "model": classifier.spec.name,
         "network": asdict(classifier.network.config),
-        "recipe": asdict(recipe) if recipe and type(recipe.seed) is int else {},
+        "recipe": asdict(recipe) if recipe else {},
         "device": "cpu",
         **{key: text[:80] if isinstance(text, str) else "unknown" for key, text in texts.items()},
         "versions": {name[:80]: text[:80] for name, text in versions.items() if isinstance(text, str)},
@@ -107,7 +108,7 @@ def _config(classifier: Classifier) -> dict[str, Any]:
 
 
 def _result(card: dict[str, Any]) -> dict[str, float]:
-    """What the model card says of its accuracy, as far as it can be true."""
+    """The results in the model card that are possible."""
     return {
         name: float(card[name])
         for name, largest in LARGEST_RESULT.items()

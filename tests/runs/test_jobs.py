@@ -293,8 +293,8 @@ UNUSABLE = {
     "of another recipe": ({"recipe": {"epochs": 7}}, None, "does not fit the run's config.json"),
     "without its progress": ({"progress": None}, None, "does not fit the run's config.json"),
     "of a newer version": ({"version": 99}, None, "written by a newer version"),
-    "a pickle of that name": ({}, lambda file: file.write_bytes(pickle.dumps([1.0] * 99)), "copy it again"),
-    "cut off": ({}, lambda file: os.truncate(file, file.stat().st_size // 2), "copy it again"),
+    "a pickle of that name": ({}, lambda file: file.write_bytes(pickle.dumps([1.0] * 99)), "damaged"),
+    "cut off": ({}, lambda file: os.truncate(file, file.stat().st_size // 2), "damaged"),
     "too large": ({}, lambda file: os.truncate(file, checkpoint.LARGEST_FILE + 1), "is larger than 1 GiB"),
 }
 
