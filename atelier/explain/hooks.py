@@ -1,6 +1,7 @@
 """Copies of networks for hooks. Networks are shared by all visitors and threads, so explanations use their own copy."""
 
 import copy
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +12,10 @@ from atelier.data.mnist import SIDE
 from atelier.models.inputs import to_unit_range
 
 
-def hookable_copy(network: nn.Module) -> nn.Module:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def hookable_copy(network: Network) -> Network:
     """Copy a network's modules but share its weights: milliseconds, no memory. Do not change the weights.
 
     Layers of the copy never overwrite their input (`nn.ReLU(inplace=True)` would), so a hook may keep it.
@@ -20,7 +24,7 @@ def hookable_copy(network: nn.Module) -> nn.Module:
     twin = copy.deepcopy(network, memo=shared)
     for module in twin.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
     return twin
 
 

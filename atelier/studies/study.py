@@ -15,8 +15,8 @@ import plotly.graph_objects as go
 from atelier.zoo import MODELS
 
 Value = str | int | float | bool
-Point = dict[str, Value]  # one measurement, such as {"network": "cnn", "size": 1_000, "seed": 0}
-Row = dict[str, Value | np.ndarray]  # of the table: its point and the measured values; arrays are stored beside it
+Point = dict[str, Any]  # one measurement, such as {"network": "cnn", "size": 1_000, "seed": 0}
+Row = dict[str, Any]  # of the table: its point and the measured values; arrays are stored beside it
 
 
 @dataclass(frozen=True)

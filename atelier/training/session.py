@@ -18,7 +18,8 @@ class Session:
     """A training in progress. `tensors` and `counters` save it; `restore` continues it in another process."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, fabric: Fabric):
-        self.network, self.recipe, self.fabric = network, recipe, fabric
+        self.network: Any = network  # its further methods depend on its family
+        self.recipe, self.fabric = recipe, fabric
         self.step, self.epoch = 0, 0  # steps taken, epochs finished
         self.seconds, self._clock = 0.0, 0.0
         self.steps_per_epoch = recipe.train_size // recipe.batch_size
@@ -39,7 +40,7 @@ class Session:
         get_ema_multi_avg_fn(decay)(averages, weights, count)
 
     @property
-    def answering(self) -> nn.Module:
+    def answering(self) -> Any:
         """The network that is validated and saved: the averaged one where there is one."""
         return self.average.module if self.average else self.network
 
