@@ -3,8 +3,8 @@
 https://github.com/pytorch/examples/tree/main/mnist
 
 It is the way most people train their first network, and a sound one. A `Dataset` prepares one picture at a time, in
-Python, every epoch anew; a `DataLoader` stacks 64 of them into a batch. Compare `atelier/training/loop.py`, where all
-digits lie on the device as one tensor, and a batch is picked and varied there in a few calls.
+Python, again in every epoch; a `DataLoader` stacks 64 of them into a batch. Compare `atelier/training/loop.py`, where
+all digits lie on the device as one tensor, and a batch is picked and varied there in a few calls.
 """
 
 import time
@@ -58,7 +58,7 @@ def new_network() -> nn.Sequential:
 def train_baseline(
     training: DigitDataset, validation: DigitDataset, seed: int, device: torch.device, epochs: int = EPOCHS
 ) -> Iterator[tuple[float, int, float]]:
-    """Train a new network, validating after every epoch; whoever has seen enough stops asking.
+    """Train a new network and validate after every epoch; the caller may stop at any epoch.
 
     Yields:
         seconds since the start, validations included; epochs finished; accuracy on the validation digits, 0 to 1.

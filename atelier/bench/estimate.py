@@ -1,6 +1,6 @@
-"""How long a training will take on this machine, from the digits a second that `throughput.py` has measured there.
+"""How long a training will take on this machine, from the speeds that `throughput.py` measured.
 
-A page imports this: PyTorch is imported only where other sizes than the default ones are asked for.
+A page imports this: PyTorch is imported only for sizes that differ from the default.
 """
 
 import json

@@ -16,7 +16,7 @@ DIGITS = 1_000
 
 
 def peak_of_process() -> float:
-    """Bytes of main memory that this process has held at most; NaN on Windows, which does not say."""
+    """Bytes of main memory that this process has held at most; NaN on Windows."""
     # On Linux, what `resource` says also counts what the process that started this one held then.
     with suppress(OSError, TypeError):
         return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])

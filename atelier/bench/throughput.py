@@ -1,6 +1,6 @@
 """How many digits a second each network takes on this machine: `python -m atelier bench throughput`.
 
-`estimate.py` makes of it how long a training will take. Measured in a process of its own, with all the cores.
+`estimate.py` derives the time of a training from it. Measured in a process of its own, with all cores.
 """
 
 import subprocess
@@ -27,7 +27,7 @@ STEPS = 4  # of an epoch, while measuring
 
 
 def measure_throughput(name: str, device: torch.device) -> dict[str, float | None]:
-    """Measure a network as it is by default, with the batch size of its full recipe. Takes about ten seconds.
+    """Measure a network of default sizes with the batch size of its full recipe; takes about ten seconds.
 
     Returns:
         `train_digits_per_second`, with augmentation, unless that belongs to the frozen part;
@@ -67,7 +67,7 @@ def extraction_speed(task: FineTuning, images: Tensor) -> float:
 
 
 def speed(work: Callable[[Tensor], Tensor], images: Tensor) -> float:
-    """Digits a second of `work`, which is given twice as many until it takes a while; only the last time counts."""
+    """Digits a second of `work`, with twice as many digits until it takes a while; the last time counts."""
     count = 50
     while True:
         clock = time.perf_counter()
@@ -79,7 +79,7 @@ def speed(work: Callable[[Tensor], Tensor], images: Tensor) -> float:
 
 
 def startup_seconds(device: str) -> float:
-    """From the start of a new Python until PyTorch, the data and the device are there."""
+    """Seconds from the start of a new Python process until PyTorch, the data and the device are ready."""
     code = "import torch, atelier.runs.recorder; from atelier.data import mnist; mnist.load('train'); "
     code += f"mnist.load('test'); torch.zeros(1, device={device!r})"
     clock = time.perf_counter()

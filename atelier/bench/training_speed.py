@@ -6,7 +6,7 @@ Two clocks:
   validations included. Our CNN and PyTorch's example (`baseline.py`) in turns, both on the same 55,000 digits, both
   validated after every epoch.
 - Start to result: from the start of the process `python -m atelier train` to its end, when `result.json` is written.
-  Importing PyTorch, reading the data and the test at the end count; features of frozen layers are computed anew.
+  Importing PyTorch, reading the data and the test at the end count; features of frozen layers are computed again.
 """
 
 import os
@@ -89,7 +89,7 @@ def seconds_to_target(device: torch.device, repeats: int) -> Iterator[dict[str, 
 
 
 def race(network: str, preset: str, seed: int, validations: Iterable[tuple[float, int, float]]) -> dict[str, Any]:
-    """One measurement from `validations` as `train_baseline` yields them; none is asked for after the target."""
+    """One measurement from `validations` as `train_baseline` yields them; it stops at the target."""
     reached = float("inf")
     for seconds, epoch, share in validations:
         accuracy = round(share, 6)

@@ -1,18 +1,18 @@
-"""A run is a folder: what was asked for, what happened, and the weights.
+"""A run is a folder: its settings, its events and its weights.
 
     runs/<id>/config.json        network, recipe, device, versions
              metrics.jsonl       one event a line, appended
              status.json         running, done, …, with the reason
-             request.json        what a person asks of the process that trains it: to pause or to stop
-             name.json           what a person calls it
+             request.json        a person's request to its process: pause or stop
+             name.json           the name that a person gave it
              watch.npz           the last snapshot of the network, see `snapshots.py`
-             worker.log          what its process printed, if it was started in the background
-             last.safetensors    everything a resume needs
-             best.safetensors    the weights that validated best
-             result.json         how these do on the test digits
+             worker.log          the output of its process, if that runs in the background
+             last.safetensors    weights and training state, for a resume
+             best.safetensors    the best weights on validation
+             result.json         their results on the test digits
 
-Everything but the appended file is written under another name and renamed, so whoever reads at any moment, even after
-a crash, finds the old content or the new one. A run's `lock` is held by the process that trains it.
+Every other file is written under a temporary name and renamed: a reader finds the old content or the new one, even
+after a crash. The process that trains a run holds its `lock`.
 """
 
 import contextlib
@@ -31,20 +31,20 @@ from atelier.recipe import Augmentation, Recipe
 
 STATES = ("queued", "running", "paused", "interrupted", "stopped", "failed", "done")
 UNFINISHED = ("paused", "interrupted", "stopped", "failed")  # states from which a run can be resumed
-REQUESTS = {"pause": "paused", "stop": "stopped"}  # and the states they lead to
+REQUESTS = {"pause": "paused", "stop": "stopped"}  # and the states that they lead to
 SPLITS = ("train", "val", "test")  # of events, in their order within one step
 NUMBERS = ("step", "epoch", "seconds", "loss", "accuracy")  # of every event, at least 0; accuracy at most 1
 LARGEST = 1e9
 LOG = "worker.log"  # in the run's folder
-HEAD_START = 60  # seconds in which a new run's process must have locked it
-Stamp = tuple[int, int] | None  # of a file: when it was written (in ns) and its bytes; None if there is none
+HEAD_START = 60  # seconds: a new run's process must lock it within this time
+Stamp = tuple[int, int] | None  # of a file: time of writing in ns, and size in bytes; None if there is none
 
 
 def read_recipe(config: dict[str, Any]) -> Recipe:
     """The recipe in a run's config.
 
     Raises:
-        RunError: if somebody has damaged it.
+        RunError: if it is damaged.
     """
     try:
         recipe = dict(config["recipe"])
@@ -52,11 +52,11 @@ def read_recipe(config: dict[str, Any]) -> Recipe:
             recipe["ema_decay"] = recipe.pop("averaging")
         return Recipe(**{**recipe, "augmentation": Augmentation(**recipe["augmentation"])})
     except (KeyError, TypeError, ValueError):
-        raise RunError("The run's config.json is damaged; start a new run.") from None
+        raise RunError("The run's config.json is damaged. Start a new run.") from None
 
 
 class RunError(ValueError):
-    """A run that cannot be opened or resumed; the message says why."""
+    """A run that cannot be opened or resumed; the message gives the reason."""
 
 
 class Run:
@@ -68,8 +68,7 @@ class Run:
 
     @classmethod
     def create(cls, runs: Path, config: dict[str, Any]) -> "Run":
-        """A new folder `<time>-<model>-<four random letters>`, so that ids sort by age, to the second, and never
-        meet."""
+        """A new folder `<time>-<model>-<four random letters>`: ids sort by age and are unique."""
         Path(runs).mkdir(parents=True, exist_ok=True)
         while True:
             run = cls(Path(runs) / f"{time.strftime('%Y%m%d-%H%M%S')}-{config['model']}-{secrets.token_hex(2)}")
@@ -94,7 +93,7 @@ class Run:
 
     @classmethod
     def all(cls, runs: Path) -> list["Run"]:
-        """Every run in a folder of runs, newest first; damaged ones, too, so that a person sees and can delete them."""
+        """Every run in a folder of runs, newest first; with damaged ones, so that a person can delete them."""
         folders = (folder for folder in Path(runs).glob("*-*-*") if folder.is_dir())
         return [cls(folder) for folder in sorted(folders, reverse=True)]
 
@@ -102,7 +101,7 @@ class Run:
         return self.folder / name
 
     def stamp(self, name: str) -> Stamp:
-        """Another one after each change of a file."""
+        """The stamp of a file; it changes with the file."""
         try:
             stat = self.path(name).stat()
         except OSError:
@@ -116,7 +115,7 @@ class Run:
         """A JSON file of the run; empty if it is missing.
 
         Raises:
-            RunError: if somebody has damaged it.
+            RunError: if it is damaged.
         """
         try:
             content = json.loads(self.path(name).read_text("utf-8"))
@@ -131,17 +130,17 @@ class Run:
     # Status ------------------------------------------------------------------------------------------------------
 
     def set_status(self, state: str, reason: str = "", share: float | None = None) -> None:
-        """`share`, 0 to 1, is how far a run is that still prepares something before it learns."""
+        """Write the state; `share`, 0 to 1, is the progress of a preparation before training."""
         content = {"state": state, "reason": reason} | ({} if share is None else {"share": share})
         try:
             self.write("status.json", content)
-        except OSError:  # a full disk takes no new file, but what is already on it can be written over
+        except OSError:  # a full disk takes no new file, but an existing one can be overwritten
             with open(self.path("status.json"), "r+") as file:
                 file.truncate(file.write(json.dumps(content)))
 
     def status(self) -> tuple[str, str]:
-        """One of STATES and the reason. A run that nobody holds the lock of, while it says that it is running or waits
-        for its turn, was interrupted."""
+        """One of STATES, and the reason. A run that is running or queued, but that no process has locked, was
+        interrupted."""
         content = {}
         with contextlib.suppress(RunError):
             content = self.read("status.json")
@@ -150,26 +149,26 @@ class Run:
             return "failed", "The run's status is missing or damaged."
         waited = time.time() - self.path("status.json").stat().st_mtime
         if (state == "running" or (state == "queued" and waited > HEAD_START)) and not self.is_locked():
-            return "interrupted", "The process that trained it has ended."
+            return "interrupted", "Its process has ended."
         return state, reason
 
     def request(self, what: str) -> None:
-        """Ask the process that trains the run to "pause" or to "stop"; it obeys after the step it is in."""
+        """Ask the run's process to "pause" or to "stop"; it does so after its current step."""
         self.write("request.json", {"request": what})
 
     def requested(self) -> str:
-        """One of REQUESTS, or "" if nothing was asked that can be understood."""
-        asked = None
+        """One of REQUESTS, or ""."""
+        request = None
         with contextlib.suppress(RunError):
-            asked = self.read("request.json").get("request")
-        return asked if asked in tuple(REQUESTS) else ""
+            request = self.read("request.json").get("request")
+        return request if request in tuple(REQUESTS) else ""
 
     def clear_request(self) -> None:
         self.path("request.json").unlink(missing_ok=True)
 
     @property
     def name(self) -> str:
-        """What a person calls it; its id until somebody has named it."""
+        """The name that a person gave it; before that, its id."""
         given = None
         with contextlib.suppress(RunError):
             given = self.read("name.json").get("name")
@@ -180,28 +179,29 @@ class Run:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run while training it; the lock goes with the process, however that ends.
+        """Hold the run while training it; the lock ends with the process, however that ends.
 
         Raises:
             RunError: if another process trains it.
         """
         self.check_exists()
         try:
-            with FileLock(self.path("lock"), timeout=1):  # a reader asking `is_locked` holds it for an instant
+            with FileLock(self.path("lock"), timeout=1):  # `is_locked` in another process holds it for an instant
                 yield
         except Timeout:
             raise RunError(f"Run {self.id} is being trained by another process.") from None
 
     def check_exists(self) -> None:
-        """
+        """Refuse to go on without a folder.
+
         Raises:
-            RunError: if somebody has deleted the run, so that nobody can want it any more.
+            RunError: if the run's folder has been deleted.
         """
         if not self.path("config.json").is_file():
             raise RunError(f"The folder of run {self.id} has been deleted.")
 
     def is_locked(self) -> bool:
-        if not self.folder.is_dir():  # taking a lock would make it anew
+        if not self.folder.is_dir():  # a lock would create it again
             return False
         try:
             with FileLock(self.path("lock"), timeout=0):

@@ -1,6 +1,6 @@
-"""Runs in processes of their own: whoever starts one may go, and the run goes on.
+"""Runs in processes of their own: they continue when the process that started them ends.
 
-This is for whoever starts and steers runs, such as a page. What the process does that trains one is in `worker.py`.
+Pages start and steer runs here; `worker.py` is the other side, the run's process.
 """
 
 import os
@@ -16,16 +16,16 @@ from atelier.recipe import Recipe
 from atelier.runs.folder import LOG, UNFINISHED, Run, RunError, read_recipe
 from atelier.runs.queue import draw_ticket
 
-not_for_workers: set[str] = set()  # names in the environment that are meant for this process alone
+not_for_workers: set[str] = set()  # environment variables of this process alone
 
 
 def start(
     model: str, recipe: Recipe, network: dict[str, Any] | None = None, device: str = "auto", runs: Path = RUNS
 ) -> Run:
-    """Start a run in the background. It waits for its turn on the device.
+    """Start a run in the background; it waits until the device is free.
 
     Raises:
-        ValueError: if it cannot work; the message says why.
+        ValueError: if it cannot work, with the reason.
         OSError: if its folder cannot be made.
     """
     from atelier.training.setup import new_config
@@ -36,22 +36,22 @@ def start(
 
 
 def resume(run: Run) -> None:
-    """Go on from the last checkpoint; a run that never made one starts from the beginning.
+    """Continue from the last checkpoint; a run without one starts from the beginning.
 
     Raises:
         RunError: if there is nothing to resume.
     """
     config = run.read("config.json")
-    read_recipe(config)  # is refused here, not in the background
+    read_recipe(config)  # a damaged config is refused here, not in the background
     queue_again(run)
     _launch(run, config["model"])
 
 
 def queue_again(run: Run) -> None:
-    """Let a run that has not finished wait for its turn once more.
+    """Queue an unfinished run again.
 
     Raises:
-        RunError: if it has finished, or is at it.
+        RunError: if it is finished or active.
     """
     state, _ = run.status()
     if state not in UNFINISHED or run.is_locked():
@@ -60,13 +60,13 @@ def queue_again(run: Run) -> None:
 
 
 def queue_up(run: Run) -> None:
-    """From now on the run waits for its turn, whatever was asked of it before."""
+    """Queue a run; earlier requests no longer count."""
     run.clear_request()
     run.set_status("queued")
 
 
 def request(run: Run, what: str) -> None:
-    """Ask a run to "pause" or to "stop". It obeys after the step it is in.
+    """Ask a run to "pause" or to "stop"; it does so after its current step.
 
     Raises:
         RunError: if it has ended.
@@ -89,7 +89,7 @@ def delete(run: Run) -> None:
 
 
 def measure(device: str) -> None:
-    """Measure in the background how fast this machine trains, for `evaluation.estimate`."""
+    """Measure in the background how fast this machine trains, for `bench.estimate`."""
     in_background(["bench", "throughput", "--device", device])
 
 
@@ -99,9 +99,8 @@ def _launch(run: Run, model: str) -> None:
 
 
 def in_background(arguments: list[str], log: Path = Path(os.devnull)) -> None:
-    """Give a command of `python -m atelier` a process of its own, which goes on without this one."""
-    # Threads that wait for each other sleep: beside pages and browsers, which want the cores too, a network then learns
-    # up to twice as fast as when they wait busily.
+    """Run a command of `python -m atelier` in a process that outlives this one."""
+    # Waiting threads sleep: beside pages and browsers, a network then trains up to twice as fast.
     environment = {"OMP_WAIT_POLICY": "passive"}
     environment |= {name: value for name, value in os.environ.items() if name not in not_for_workers}
     with open(log, "ab") as output:
@@ -112,6 +111,6 @@ def in_background(arguments: list[str], log: Path = Path(os.devnull)) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # what ends this process does not end that one
+            start_new_session=True,  # signals to this process do not reach that one
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # so that nothing is left of it when it has ended
+    threading.Thread(target=process.wait, daemon=True).start()  # no zombie stays when it has ended

@@ -1,9 +1,8 @@
 """One run at a time on a device, first come first served, among all processes of this user on this machine.
 
-Each process that wants to train draws a ticket, a file named by the time and locked for as long as the process lives.
-The oldest ticket goes next. Locks are the operating system's (`flock`): they go with their process, however that ends,
-and a ticket that nobody holds is thrown away by whoever finds it, unless it was drawn just now for a process that is
-still starting.
+Each process that wants to train draws a ticket: a file named by the time, locked as long as the process lives. The
+oldest ticket is next. The operating system's locks (`flock`) end with their process, however that ends. A ticket
+without a lock is deleted, unless it was drawn a moment ago for a process that is still starting.
 """
 
 import contextlib
@@ -24,12 +23,12 @@ STARTING = "starting"  # in a ticket that was drawn for another process
 def acquire_device(
     device: str, waiting: Callable[[int], None] = lambda ahead: None, ticket: str | None = None
 ) -> Iterator[None]:
-    """Hold a device; wait for it first if others do or came before.
+    """Hold a device, after all processes that came before.
 
     Args:
         device: "cpu", "cuda" or "mps".
-        waiting: called every POLL seconds with how many are ahead. What it raises ends the waiting.
-        ticket: the name of one that was drawn for this process; None to draw one now.
+        waiting: called every POLL seconds with the number of runs ahead; an exception ends the waiting.
+        ticket: the name of a ticket drawn for this process; None to draw one now.
     """
     mine = _folder(device) / (ticket or draw_ticket(device))
     try:
@@ -45,7 +44,7 @@ def acquire_device(
 
 
 def draw_ticket(device: str) -> str:
-    """The name of a new ticket: from now on, whoever comes is behind it."""
+    """The name of a new ticket: later ones are behind it."""
     name = f"{time.time_ns():020}-{secrets.token_hex(4)}.ticket"
     (_folder(device) / name).write_text(STARTING)
     return name
@@ -59,7 +58,7 @@ def _folder(device: str) -> Path:
 
 @contextlib.contextmanager
 def _held(file: Path, waiting: Callable[[int], None]) -> Iterator[None]:
-    """The device itself: whoever draws an older ticket after this one has looked must still wait."""
+    """The device's own lock, in case an older ticket appears late."""
     lock = FileLock(file)
     while True:
         try:
@@ -80,7 +79,7 @@ def _ahead_of(ticket: Path) -> int:
 
 
 def _lives(ticket: Path) -> bool:
-    """Whether a process holds this ticket, or is starting to. A dead one is thrown away."""
+    """Whether a process holds this ticket or is starting; a dead ticket is deleted."""
     with contextlib.suppress(FileNotFoundError):
         if ticket.read_text() == STARTING and time.time() - ticket.stat().st_mtime < HEAD_START:
             return True

@@ -11,7 +11,7 @@ E = TypeVar("E")
 
 
 def logged(events: Iterator[E], folder: Path) -> Iterator[E]:
-    """The same events; on their way they are written into an event file in `folder`."""
+    """The same events, also written into an event file in `folder`."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder)) as writer:

@@ -1,6 +1,6 @@
-"""What the process that trains a run does beside training: it takes turns, obeys, and leaves a reason when it ends.
+"""The process of a run: it waits for the device, follows requests, and writes a reason when it ends.
 
-Whoever starts and steers runs, such as a page, is on the other side, in `jobs.py`; both meet in the run's folder.
+`jobs.py` is the other side, which starts runs and sends requests; both meet in the run's folder.
 """
 
 import contextlib
@@ -28,23 +28,23 @@ def lower_priority() -> None:
     """Let other processes go first: drawing still answers while a network trains."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    with contextlib.suppress(OSError):  # Linux shares time between sessions first, if it lets us say so
+    with contextlib.suppress(OSError):  # Linux shares time between sessions first
         Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 def supervise(run: Run, device: str, events: Callable[[], Iterator[E]], ticket: str | None = None) -> Iterator[E]:
-    """The events of a training, while its run is locked, has the device, and says in its status how it goes.
+    """The events of a training, while its run is locked and holds the device; its status follows.
 
     Args:
         run: its folder.
         device: "cpu", "cuda" or "mps".
-        events: called once it is this run's turn.
-        ticket: that was drawn for it, see `queue.py`.
+        events: called when the device is free for this run.
+        ticket: its place in the queue, see `queue.py`; None to queue now.
 
     Raises:
         RunError: if another process trains this run.
-        StopRequested: if a person has asked the run to pause or to stop; its status says so.
-        Exception: any other, after the reason has been written to the run's status.
+        StopRequested: if a person wants the run to pause or to stop.
+        Exception: any other, after its reason is in the run's status.
     """
     with run.lock():
         try:
@@ -59,10 +59,10 @@ def supervise(run: Run, device: str, events: Callable[[], Iterator[E]], ticket: 
             run.set_status(REQUESTS[stop.request])
             raise
         except (KeyboardInterrupt, GeneratorExit):
-            run.set_status("interrupted", "Stopped before its end; it can be resumed.")
+            run.set_status("interrupted", "Stopped before its end. It can be resumed.")
             raise
         except Exception as error:
-            with contextlib.suppress(OSError):  # if somebody has deleted the folder, the reason goes to the log alone
+            with contextlib.suppress(OSError):  # of a deleted folder; the log has the reason
                 run.set_status("failed", _reason(error))
             raise
 
@@ -75,20 +75,20 @@ def _wait(run: Run, ahead: int) -> None:
 
 
 def check_request(run: Run) -> None:
-    """Leave if a person has asked for it.
+    """Stop here if a person wants it.
 
     Raises:
-        StopRequested: then.
+        StopRequested: in that case.
     """
     if (request := requested(run)) in REQUESTS:
         raise StopRequested(request)
 
 
 def requested(run: Run) -> str:
-    """What a person has asked of the run.
+    """A person's request to the run, or "".
 
     Raises:
-        RunError: if its folder has been deleted, so that nobody can want it any more.
+        RunError: if its folder has been deleted.
     """
     run.check_exists()
     return run.requested()
@@ -99,4 +99,6 @@ def _reason(error: Exception) -> str:
         return f"The run's folder could not be written: {error.strerror or error}. Make room, then resume."
     if isinstance(error, (ValueError, RuntimeError, MemoryError)):
         return str(error)
-    return f"Something unexpected happened ({type(error).__name__}: {error}); {LOG} in its folder says more."
+    return (
+        f"An unexpected error stopped the run ({type(error).__name__}: {error}). {LOG} in its folder has the details."
+    )

@@ -87,6 +87,7 @@ def test_a_cpu_goes_by_its_cores_and_its_model(told, model, tmp_path, monkeypatc
     assert describe_environment(RECIPE, "cpu")["device_name"] == f"2 CPU cores ({model})"
 
 
+@pytest.mark.slow
 def test_a_worker_killed_within_an_epoch_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch, request):
     monkeypatch.setattr(loop, "EVENT_SECONDS", 1e9)
     threads = torch.get_num_threads()
@@ -113,6 +114,7 @@ def test_a_worker_killed_within_an_epoch_ends_with_the_weights_of_one_that_was_n
         assert torch.equal(tensor, tensors[name]), name
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_the_process_that_started_it_is_killed(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from atelier.runs import jobs; "
@@ -135,6 +137,7 @@ RECIPE_ARGUMENTS = (
 )
 
 
+@pytest.mark.slow
 def test_two_runs_started_at_once_train_one_after_the_other_and_obey(tmp_path):
     recipe = Recipe(**{**vars(RECIPE), "epochs": 500})
     first, second = (jobs.start("cnn", recipe, device="cpu", runs=tmp_path) for _ in range(2))

@@ -18,6 +18,7 @@ RECIPE = Recipe(
 )
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_well_as_one_from_the_same_batches(tmp_path, monkeypatch):
     """Each takes half of every batch, and its batch norms see this half alone."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
