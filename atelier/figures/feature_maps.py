@@ -1,6 +1,6 @@
-"""What convolutions see, as figures: arrays in, Plotly figure out.
+"""Figures of convolutions: feature maps, filters, arithmetic, attributions.
 
-Colours of text, grid and ground are left open, as in `atelier.figures`.
+`colour` is the network's. Colours of text, grid and background are left open, as in `atelier.figures.plotting`.
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from plotly.graph_objects import Bar, Figure, Heatmap, Image, Scatter
+from plotly.graph_objects import Bar, Figure, Heatmap, Image
 
 from atelier.data.mnist import SIDE
 from atelier.figures import plotting
@@ -17,54 +17,41 @@ if TYPE_CHECKING:
     from atelier.explain.convolutions import PixelArithmetic
 
 COLUMNS = 8  # of a sheet of maps
-PRINTED = 5  # rows and columns up to which each number of a window is printed
-FINEST = 64  # rows and columns of a map in a sheet: more are not seen
+PRINTED = 5  # rows and columns of a window up to which its values are printed
+FINEST = 64  # rows and columns of a map in a sheet: more are not visible
 GAP, LINE = 6, 5  # between digits, and a line above them, in pixels of a digit
 FROZEN, CHOSEN = "#8A94A0", "#FF3B30"
-FOR, AGAINST = "#F4A100", "#3E8EDE"  # of evidence with a sign; seen on grey ink and black, and by colour-blind people
+FOR, AGAINST = "#F4A100", "#3E8EDE"  # visible on grey ink and on black, and for colour-blind people
 
 
 def sheet(
     maps: np.ndarray, channels: np.ndarray, chosen: int | None, title: str, subtitle: str, unit: str, colour: str
 ) -> Figure:
-    """Maps, or filters, as a grid of small pictures on one scale around zero.
+    """Feature maps or filters as a grid of small pictures, on one scale around zero.
 
     Args:
         maps: `float32[K, h, w]`.
         channels: `int64[K]`, their numbers in the layer, from 0.
-        chosen: the one that gets a frame.
-        unit: what the numbers are.
-        colour: the network's.
+        chosen: the channel with a frame.
+        unit: of the values.
 
     A click on a map comes with its channel as `customdata`.
     """
-    apart, highest = math.ceil(max(maps.shape[1:]) / FINEST), maps.max((1, 2))
-    maps = maps[:, ::apart, ::apart]
+    step, highest = math.ceil(max(maps.shape[1:]) / FINEST), maps.max((1, 2))
+    maps = maps[:, ::step, ::step]
     count, height, width = maps.shape
     columns = min(COLUMNS, count)
     left, top = plotting.places(count, columns, width + 1, height + 1)
-    tiles = plotting.tiled(maps, columns, np.nan)
-    cells = plotting.tiled(channels.astype(float).reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
-    strongest = plotting.tiled(highest.reshape(-1, 1, 1), columns, np.nan, right=0, below=0)
-    sensor = Heatmap(  # nothing to see, but one place to click for each map: far fewer numbers than one for each pixel
-        z=strongest,
-        customdata=cells,
-        text=[["" if np.isnan(cell) else f"{cell + 1:.0f}" for cell in row] for row in cells],
-        x0=width / 2,
-        dx=width + 1,
-        y0=height / 2,
-        dy=height + 1,
-        colorscale=plotting.fading(colour, 0, 0),
-        showscale=False,
-        hovertemplate="Number %{text}: its highest is %{z:.2f}<extra></extra>",
-    )
+    tiles = plotting.tile(maps, columns, np.nan)
+    tooltips = [f"Channel {number + 1}, maximum {value:.2f}" for number, value in zip(channels, highest, strict=True)]
+    hover = plotting.hover_cells(tooltips, columns, width + 1, height + 1, width / 2, height / 2, channels)
     frames = plotting.rectangles(left, top, left + width, top + height)
     return plotting.pictures(
         [
-            _signed(tiles, colour, _strong(maps), colorbar=plotting.bar(unit), hoverinfo="skip"),
+            _signed(tiles, colour, _max_abs(maps), colorbar=plotting.colour_bar(unit), hoverinfo="skip"),
             plotting.lines(frames, "rgba(128, 128, 128, 0.6)", 1),
             plotting.lines(frames[channels == chosen], CHOSEN, 4),
-            sensor,
+            hover,
         ],
         title,
         subtitle,
@@ -73,7 +60,7 @@ def sheet(
     )
 
 
-def enlarged(
+def large_maps(
     maps: Sequence[np.ndarray],
     titles: Sequence[str],
     pixel: tuple[int, int] | None,
@@ -82,21 +69,21 @@ def enlarged(
     colour: str,
     subtitle: str = "",
 ) -> Figure:
-    """One map, large, or what a step makes of it: before and after, side by side, on one scale.
+    """One map, or a map before and after a step, large, side by side, on one scale.
 
     Args:
         maps: `float32[h, w]` each; drawn equally high.
         titles: above each.
-        pixel: row and column, from 0, that get a frame in the last of them.
+        pixel: row and column, from 0, of the value with a frame in the last map.
 
-    A click on a number comes with its row and column as `point`.
+    A click on a value comes with its row and column as `point`.
     """
     high = max(len(one) for one in maps)
-    most = max(map(_strong, maps))
+    most = max(map(_max_abs, maps))
     traces, x = [], 0.0
     for one, name in zip(maps, titles, strict=True):
         scale = high / len(one)
-        shown = _signed(
+        heatmap = _signed(
             one,
             colour,
             most,
@@ -106,10 +93,10 @@ def enlarged(
             dy=scale,
             customdata=plotting.numbered(*one.shape),
             hovertemplate="Row %{customdata[0]}, column %{customdata[1]}: %{z:.3f}<extra></extra>",
-            colorbar=plotting.bar(unit),
+            colorbar=plotting.colour_bar(unit),
             showscale=one is maps[-1],
         )
-        traces += [shown, _text([x + scale * one.shape[1] / 2], [-0.08 * high], [name])]
+        traces += [heatmap, plotting.labels([x + scale * one.shape[1] / 2], [-0.08 * high], [name])]
         start, x = x, x + scale * one.shape[1] + high / 8
     if pixel is not None:
         row, column = pixel
@@ -119,13 +106,13 @@ def enlarged(
     return figure.update_yaxes(range=[1.02 * high, (-0.16 if any(titles) else -0.02) * high])
 
 
-def field(digit: np.ndarray, sides: tuple[float, float, float, float], title: str, subtitle: str) -> Figure:
-    """The part of a digit `uint8[28, 28]` that a number sees, framed.
+def receptive_field(digit: np.ndarray, sides: tuple[float, float, float, float], title: str, subtitle: str) -> Figure:
+    """A digit `uint8[28, 28]` with a frame around the receptive field of a value.
 
     Args:
-        sides: left, top, right and bottom of the part, in pixels of the digit.
+        sides: left, top, right and bottom, in pixels of the digit.
     """
-    shown = Heatmap(
+    pixels = Heatmap(
         z=digit,
         x0=0.5,
         y0=0.5,
@@ -135,53 +122,55 @@ def field(digit: np.ndarray, sides: tuple[float, float, float, float], title: st
         showscale=False,
     )
     frame = plotting.lines(plotting.rectangles(*np.array(sides)[:, None]), CHOSEN, 4)
-    return plotting.pictures([shown, frame], title, subtitle, SIDE, SIDE)
+    return plotting.pictures([pixels, frame], title, subtitle, SIDE, SIDE)
 
 
-def arithmetic(spelt: "PixelArithmetic", names: Sequence[str], colour: str) -> Figure:
-    """A number of a convolution, spelt out: for each input map a window, the filter and the products.
+def arithmetic(value: "PixelArithmetic", names: Sequence[str], colour: str) -> Figure:
+    """The arithmetic of a value of a convolution: for each input map a window, the filter and the products.
 
     Args:
         names: of the input maps.
     """
-    count, height, width = spelt.windows.shape
+    count, height, width = value.windows.shape
     above = max(1, height // 3)  # rows of room for a map's name
     apart = width + max(1, width // 3)
     printed = {"texttemplate": "%{z:.2f}"} if height <= PRINTED else {}
     traces = []
     for place, (name, cells) in enumerate(
-        (("covers", spelt.windows), ("filter", spelt.filters), ("product", spelt.products))
+        (("input", value.windows), ("filter", value.filters), ("product", value.products))
     ):
         traces.append(
             _signed(
-                plotting.tiled(cells, 1, np.nan, right=0, below=above),
+                plotting.tile(cells, 1, np.nan, right=0, below=above),
                 colour,
-                _strong(cells),
+                _max_abs(cells),
                 x0=place * apart + 0.5,
                 y0=above + 0.5,
                 xgap=1,
                 ygap=1,
-                showscale=False,  # the numbers are printed, or the title tells what full colour is
+                showscale=False,  # the values are printed, or the subtitle gives the scale
                 hovertemplate=f"{name} %{{z:.3f}}<extra></extra>",
                 **printed,
             )
         )
     rows = np.arange(count) * (height + above) + above
-    sums = [f"<b>sum {total:+.2f}</b>" for total in spelt.products.sum((1, 2))]
+    sums = [f"<b>sum {total:+.2f}</b>" for total in value.products.sum((1, 2))]
     for place, sign in ((1, "×"), (2, "=")):
         between = place * apart - (apart - width) / 2
-        traces.append(_text(np.full(count, between), rows + height / 2, [sign] * count))
+        traces.append(plotting.labels(np.full(count, between), rows + height / 2, [sign] * count))
     for left, texts in ((0, names), (2 * apart, sums)):
-        traces.append(_text(np.full(count, left), rows - above / 2, texts, "middle right"))
-    title, subtitle = "How does this number come about?", "Window × filter = products · grey: below zero"
+        traces.append(plotting.labels(np.full(count, left), rows - above / 2, texts, "middle right"))
+    title, subtitle = "The arithmetic of this value", "Window × filter = products · grey: below zero"
     if not printed:
-        window, weights, product = (f"{_strong(cells):.2f}" for cells in (spelt.windows, spelt.filters, spelt.products))
+        window, weights, product = (
+            f"{_max_abs(cells):.2f}" for cells in (value.windows, value.filters, value.products)
+        )
         subtitle += f"<br>Full colour: window {window}, filter {weights}, product {product}"
     figure = plotting.pictures(traces, title, subtitle, 2 * apart + width, count * (height + above))
     return figure.update_xaxes(constraintoward="left").update_yaxes(constraintoward="top")
 
 
-def evidence(
+def attributions(
     digit: np.ndarray,
     heats: np.ndarray,
     titles: Sequence[str],
@@ -190,37 +179,37 @@ def evidence(
     unit: str,
     colour: str | None,
 ) -> Figure:
-    """What in a digit speaks for something, side by side on one scale.
+    """Attributions over a digit, side by side on one scale.
 
     Args:
         digit: `uint8[28, 28]`.
         heats: `float32[K, 28, 28]`.
         titles: above each.
-        unit: what the numbers are.
-        colour: of heats that are never below zero; None for heats with a sign, which have a colour for each.
+        unit: of the values.
+        colour: of values that are never below zero; None for values with a sign, which have a colour for each.
     """
-    count, most = len(heats), _strong(heats)
+    count, most = len(heats), _max_abs(heats)
     signed = colour is None
     width = SIDE + GAP
-    picture = np.stack([*[digit // 2] * 3, np.full_like(digit, 255)], -1)  # darker, so that the colour shows
+    picture = plotting.opaque(digit // 2)  # darkened, so that the colour stands out
     overlay = Heatmap(
-        z=plotting.tiled(heats, count, np.nan, right=GAP, below=0),
+        z=plotting.tile(heats, count, np.nan, right=GAP, below=0),
         x0=0.5,
         y0=0.5,
-        customdata=plotting.tiled(plotting.numbered(*heats.shape), count, 0, right=GAP, below=0),
+        customdata=plotting.tile(plotting.numbered(*heats.shape), count, 0, right=GAP, below=0),
         hovertemplate="Row %{customdata[1]}, column %{customdata[2]}: %{z:.3f}<extra></extra>",
         zmin=-most if signed else 0,
         zmax=most,
         colorscale=_for_and_against() if signed else plotting.fading(colour, 0, 0.9),
-        colorbar=plotting.bar(unit),
+        colorbar=plotting.colour_bar(unit),
     )
     look = (AGAINST, plotting.ZERO, FOR) if signed else (plotting.ZERO, colour)
-    pictures = plotting.tiled(np.stack([picture] * count), count, 0, right=GAP, below=0)
+    pictures = plotting.tile(np.stack([picture] * count), count, 0, right=GAP, below=0)
     figure = plotting.pictures(
         [
             Image(source=plotting.png(pictures), x0=0.5, y0=0.5, hoverinfo="skip"),
             *plotting.with_legend(overlay, *look),
-            _text(np.arange(count) * width + SIDE / 2, [-1] * count, titles, "top center"),
+            plotting.labels(np.arange(count) * width + SIDE / 2, [-1] * count, titles, "top center"),
         ],
         title,
         subtitle,
@@ -231,53 +220,48 @@ def evidence(
     return figure.update_yaxes(range=[SIDE + 1, -2 - LINE * lines])
 
 
-def distances(trained: Sequence[bool], moved: dict[int, float], colour: str) -> Figure:
-    """How far the filters of each layer have moved from where they came.
+def distances_from_pretrained(trained: Sequence[bool], distances: dict[int, float], colour: str) -> Figure:
+    """The distance of each layer's filters from the pretrained ones, a bar each.
 
     Args:
         trained: for each layer; the others are frozen.
-        moved: by number of the layer, from 1, as a share of what the filters were; may lack trained layers.
-        colour: the network's.
+        distances: by number of the layer, from 1, relative to the pretrained filters; may lack trained layers.
     """
     numbers = list(range(1, len(trained) + 1))
-    told = [
-        "❄ frozen" if not learnt else f"retrained: {moved[number]:.1%}" if number in moved else "retrained"
-        for number, learnt in zip(numbers, trained, strict=True)
+    texts = [
+        "❄ frozen" if not is_trained else f"fine-tuned: {distances[number]:.1%}" if number in distances else "trained"
+        for number, is_trained in zip(numbers, trained, strict=True)
     ]
-    shares = [moved.get(number, 0.0) for number in numbers]
+    shares = [distances.get(number, 0.0) for number in numbers]
     bars = Bar(
         x=shares,
         y=numbers,
         orientation="h",
-        text=told,
+        text=texts,
         textposition="outside",
         cliponaxis=False,
-        marker={"color": [colour if learnt else FROZEN for learnt in trained]},
+        marker={"color": [colour if is_trained else FROZEN for is_trained in trained]},
         hovertemplate="Convolution %{y}: %{text}<extra></extra>",
     )
     return plotting.figure(
         [bars],
-        "How far has each layer moved?",
-        "Change, as a share of what its filters were",
+        "Change of the filters",
+        "Relative to the pretrained filters",
         xaxis=plotting.axis() | {"tickformat": "~%", "range": [0, 1.6 * max(max(shares), 0.01)], "fixedrange": True},
         yaxis=plotting.axis("Convolution") | {"tickvals": numbers, "autorange": "reversed", "fixedrange": True},
     )
 
 
-def _signed(numbers: np.ndarray, colour: str, most: float, **options) -> Heatmap:
+def _signed(values: np.ndarray, colour: str, most: float, **options) -> Heatmap:
     look = {"zmin": -most, "zmax": most, "colorscale": plotting.signed(colour)}
-    return Heatmap(z=numbers, **look | {"x0": 0.5, "y0": 0.5} | options)
+    return Heatmap(z=values, **look | {"x0": 0.5, "y0": 0.5} | options)
 
 
-def _strong(numbers: np.ndarray) -> float:
-    """The end of a scale around zero; 1 if there is nothing to see."""
-    return float(np.abs(numbers).max()) or 1.0
+def _max_abs(values: np.ndarray) -> float:
+    """The end of a scale around zero; 1 if all values are 0."""
+    return float(np.abs(values).max()) or 1.0
 
 
 def _for_and_against() -> list:
-    against, speaks = plotting.fading(AGAINST, 0.95, 0), plotting.fading(FOR, 0, 0.95)
-    return [[0, against[0][1]], [0.5, against[1][1]], [0.5, speaks[0][1]], [1, speaks[1][1]]]
-
-
-def _text(x: Sequence[float], y: Sequence[float], text: Sequence[str], position: str = "middle center") -> Scatter:
-    return Scatter(x=x, y=y, text=text, mode="text", textposition=position, hoverinfo="skip", cliponaxis=False)
+    below, above = plotting.fading(AGAINST, 0.95, 0), plotting.fading(FOR, 0, 0.95)
+    return [[0, below[0][1]], [0.5, below[1][1]], [0.5, above[0][1]], [1, above[1][1]]]

@@ -1,7 +1,7 @@
-"""What happens inside a Vision Transformer, as figures: arrays in, Plotly figure out.
+"""Figures of a Vision Transformer: patches, embeddings, attention.
 
-Token 0 is the class token, tokens 1 to P are the patches as one reads, g a row. Colours of text, grid and ground are
-left open, as in `atelier.figures`.
+Token 0 is the class token, tokens 1 to P are the patches, row by row, g in a row. `colour` is the network's. Colours of
+text, grid and background are left open, as in `atelier.figures.plotting`.
 """
 
 import math
@@ -12,107 +12,94 @@ from plotly.graph_objects import Bar, Figure, Heatmap, Image, Scatter
 
 from atelier.data.mnist import SIDE
 from atelier.figures import plotting
-from atelier.zoo import MODELS
 
 TEXT = plotting.TEXT
-COLOUR = MODELS["vit"].colour
-GREY = "#7A8794"  # can be seen on light and dark
+GREY = "#7A8794"  # visible on light and dark
 PITCH = SIDE + 4  # from one small picture to the next, in pixels of the digit
 ASIDE = 10  # room for the class token beside a digit
-TOLD = 0.15  # probability from which a line is labelled
+LABELLED = 0.15  # probability from which a line has a label
 
 
-# The way from patches to scores --------------------------------------------------------------------------------------
+# From patches to scores ----------------------------------------------------------------------------------------------
 
 
 def patches(digit: np.ndarray, size: int) -> Figure:
     """A digit `uint8[28, 28]` cut into numbered squares of `size` pixels."""
     side = SIDE // size
     left, top = plotting.places(side**2, side, size, size)
-    numbers = Scatter(
-        x=left + size / 2,
-        y=top + size / 2,
-        text=[str(number) for number in range(1, side**2 + 1)],
-        mode="text",
-        textfont={"color": "white", "size": min(TEXT, 130 // side)},
-        hoverinfo="skip",
-    )
+    numbers = plotting.labels(left + size / 2, top + size / 2, [str(number) for number in range(1, side**2 + 1)])
+    numbers.update(textfont={"color": "white", "size": min(TEXT, 130 // side)})
     cuts = plotting.lines(plotting.rectangles(left, top, left + size, top + size), GREY, 1)
     return plotting.pictures(
         [_digit(digit), cuts, numbers],
-        "Which patches is it cut into?",
-        f"{side**2} of {size} × {size} pixels · the number is its token's",
+        "The digit as patches",
+        f"Each patch has {size} × {size} pixels and a token",
         SIDE,
         SIDE,
     )
 
 
-def vectors(values: np.ndarray, of: str, first: int, title: str, subtitle: str) -> Figure:
+def vectors(values: np.ndarray, row: str, first: int, title: str, subtitle: str, colour: str) -> Figure:
     """Tokens as rows of numbers, on one scale around zero.
 
     Args:
         values: `float32[rows, D]`.
-        of: what a row is, such as "Patch".
+        row: the name of a row, such as "Patch".
         first: number of the first row.
     """
-    most = plotting.strong(np.abs(values)) or 1.0
+    most = plotting.robust_max(np.abs(values)) or 1.0
     shown = Heatmap(
         z=values,
         x0=1,
         y0=first,
         zmin=-most,
         zmax=most,
-        colorscale=plotting.signed(COLOUR),
-        colorbar=plotting.bar("value"),
-        hovertemplate=f"{of} %{{y}}, number %{{x}}: %{{z:.2f}}<extra></extra>",
+        colorscale=plotting.signed(colour),
+        colorbar=plotting.colour_bar("value"),
+        hovertemplate=f"{row} %{{y}}, number %{{x}}: %{{z:.2f}}<extra></extra>",
     )
     still = {"fixedrange": True, "showgrid": False}
-    rows = {"range": [first + len(values) - 0.5, first - 0.5], **_whole(len(values))}
+    rows = {"range": [first + len(values) - 0.5, first - 0.5], **_whole_numbers(len(values))}
     return plotting.figure(
         [shown],
         title,
         subtitle,
         xaxis=still | {"visible": False},
-        yaxis=plotting.axis(of) | still | rows,
+        yaxis=plotting.axis(row) | still | rows,
         dragmode=False,
     )
 
 
-def collected(digit: np.ndarray, maps: np.ndarray) -> Figure:
-    """Where the class token looks in each block.
+def class_token_attention(digit: np.ndarray, maps: np.ndarray, colour: str) -> Figure:
+    """The attention of the class token in each block.
 
     Args:
         digit: `uint8[28, 28]`.
-        maps: `float[blocks, g, g]`, shares of its attention.
+        maps: `float[blocks, g, g]`, shares of the attention.
     """
     columns = math.ceil(math.sqrt(len(maps)))
     left, top = plotting.places(len(maps), columns, PITCH, PITCH)
-    told = "Block %{customdata[0]}, patch in row %{customdata[1]}, column %{customdata[2]}:<br>%{z:.1f}%<extra></extra>"
-    names = Scatter(
-        x=left + 1,
-        y=top + 1,
-        text=[str(block) for block in range(1, len(maps) + 1)],
-        mode="text",
-        textposition="bottom right",
-        textfont={"color": "white", "size": TEXT},
-        hoverinfo="skip",
+    tooltip = (
+        "Block %{customdata[0]}, patch in row %{customdata[1]}, column %{customdata[2]}:<br>%{z:.1f}%<extra></extra>"
     )
+    names = plotting.labels(left + 1, top + 1, [str(block) for block in range(1, len(maps) + 1)], "bottom right")
+    names.update(textfont={"color": "white"})
     return plotting.pictures(
-        [*_laid_over(digit, maps, columns, plotting.numbered(*maps.shape), told), names],
-        "Where does it look, block by block?",
-        "Colour: patches from which the class token collects",
+        [*_overlays(digit, maps, columns, plotting.numbered(*maps.shape), tooltip, colour), names],
+        "Attention of the class token",
+        "One picture for each block",
         columns * PITCH,
         math.ceil(len(maps) / columns) * PITCH,
     )
 
 
-def logits(logits: np.ndarray) -> Figure:
+def logits(logits: np.ndarray, colour: str) -> Figure:
     """The ten scores, `float32[10]`; the answer stands out."""
     answer = int(logits.argmax())
     bars = Bar(
         x=list(range(10)),
         y=logits,
-        marker={"color": COLOUR, "opacity": np.where(np.arange(10) == answer, 1, 0.4)},
+        marker={"color": colour, "opacity": np.where(np.arange(10) == answer, 1, 0.4)},
         texttemplate="%{y:.1f}",
         textposition="outside",
         textangle=0,
@@ -121,60 +108,60 @@ def logits(logits: np.ndarray) -> Figure:
     )
     return plotting.figure(
         [bars],
-        "Which score is highest?",
-        f"The head gives ten, called logits; the answer is {answer}",
+        "Ten scores, called logits",
+        f"The highest score is the answer: {answer}",
         xaxis=plotting.axis("Digit") | {"dtick": 1, "fixedrange": True},
         yaxis=plotting.axis("Logit") | {"fixedrange": True},
         dragmode=False,
     )
 
 
-# Where it looks ------------------------------------------------------------------------------------------------------
+# Attention -----------------------------------------------------------------------------------------------------------
 
 
-def named(token: int) -> str:
-    """A token, as the pages call it."""
+def token_name(token: int) -> str:
+    """The name of a token on pages."""
     return f"patch {token}" if token else "the class token"
 
 
-def heads(digit: np.ndarray, maps: np.ndarray, token: int, chosen: tuple[int, int]) -> Figure:
-    """Where a token looks in each layer and head, a small picture each; one is framed.
+def head_attention(digit: np.ndarray, maps: np.ndarray, token: int, chosen: tuple[int, int], colour: str) -> Figure:
+    """The attention of a token in each layer and head, a small picture each; one has a frame.
 
     Args:
         digit: `uint8[28, 28]`.
         maps: `float[layers, heads, g, g]`, shares of the token's attention.
-        token: the one that looks.
-        chosen: layer and head, counted from 1.
+        token: its number.
+        chosen: layer and head with the frame, counted from 1.
 
     A click comes with layer, head, row and column, counted from 1, as `customdata`.
     """
     layers, columns, side = maps.shape[:3]
     numbered = plotting.numbered(*maps.shape).reshape(-1, side, side, 4)
-    told = (
+    tooltip = (
         "Layer %{customdata[0]}, head %{customdata[1]}<br>Patch in row %{customdata[2]}, column %{customdata[3]}: "
-        f"%{{z:.1f}}%<br>All {side**2 + 1} tokens together: 100%, for each row sums to 1<extra></extra>"
+        f"%{{z:.1f}}%<br>All {side**2 + 1} tokens together: 100%<extra></extra>"
     )
     left, top = PITCH * (chosen[1] - 1), PITCH * (chosen[0] - 1)
     corners = np.array([left - 1.5]), np.array([top - 1.5]), np.array([left + SIDE + 1.5]), np.array([top + SIDE + 1.5])
-    frame = plotting.lines(plotting.rectangles(*corners), COLOUR, 4)
+    frame = plotting.lines(plotting.rectangles(*corners), colour, 4)
     return plotting.figure(
-        [*_laid_over(digit, maps.reshape(-1, side, side), columns, numbered, told), frame],
-        f"Where does {named(token)} look?",
+        [*_overlays(digit, maps.reshape(-1, side, side), columns, numbered, tooltip, colour), frame],
+        f"Attention of {token_name(token)}",
         f"{layers} layers × {columns} heads · click one to enlarge it",
-        xaxis=_counted("Head", columns) | {"side": "top", "range": [-3, PITCH * columns]},
-        yaxis=_counted("Layer", layers) | {"range": [PITCH * layers, -3], "scaleanchor": "x"},
+        xaxis=_picture_axis("Head", columns) | {"side": "top", "range": [-3, PITCH * columns]},
+        yaxis=_picture_axis("Layer", layers) | {"range": [PITCH * layers, -3], "scaleanchor": "x"},
         margin={"l": 8, "r": 8, "t": 128, "b": 8},  # room for the axis on top
         dragmode=False,
     )
 
 
-def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int) -> Figure:
-    """Where one token looks, large; the class token has a square beside the digit.
+def token_attention(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int, colour: str) -> Figure:
+    """The attention of one token, large; the class token has a square beside the digit.
 
     Args:
         digit: `uint8[28, 28]`.
-        row: `float32[tokens]`, the token's attention, sums to 1.
-        token: the one that looks; it is framed.
+        row: `float32[tokens]`, the attention, sums to 1.
+        token: its number; it has a frame.
         layer, head: counted from 1.
 
     A click comes with the token's number as `customdata`.
@@ -185,11 +172,11 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
     scale = {
         "zmin": 0,
         "zmax": 100 * float(maps.max()) or 1.0,
-        "colorscale": plotting.fading(COLOUR, 0, 0.9),
-        "hovertemplate": f"%{{text}}: %{{z:.1f}}% of the attention of {named(token)}<br>"
-        f"All {len(row)} tokens together: {row.sum():.0%}, for each row sums to 1<extra></extra>",
+        "colorscale": plotting.fading(colour, 0, 0.9),
+        "hovertemplate": f"%{{text}}: %{{z:.1f}}% of the attention of {token_name(token)}<br>"
+        f"All {len(row)} tokens together: {row.sum():.0%}<extra></extra>",
     }
-    over = Heatmap(
+    patches = Heatmap(
         z=100 * maps,
         x0=ASIDE + size / 2,
         dx=size,
@@ -197,64 +184,68 @@ def looks(digit: np.ndarray, row: np.ndarray, token: int, layer: int, head: int)
         dy=size,
         customdata=numbers,
         text=[[f"Patch {number}" for number in line] for line in numbers],
-        colorbar=plotting.bar("share of its attention", ticksuffix="%"),
+        colorbar=plotting.colour_bar("attention", ticksuffix="%"),
         **scale,
     )
-    solid = scale | {"colorscale": [[0, plotting.ZERO], [1, COLOUR]]}  # there is no black picture beneath
-    aside = Heatmap(
+    solid = scale | {"colorscale": [[0, plotting.ZERO], [1, colour]]}  # without a black picture below
+    class_token = Heatmap(
         z=[[100 * row[0]]], x0=5, dx=6, y0=14, dy=6, customdata=[[0]], text=[["Class token"]], showscale=False, **solid
     )
-    share = Scatter(
-        x=[5],
-        y=[18],
-        text=[f"class<br>token<br>{row[0]:.0%}"],
-        mode="text",
-        textposition="bottom center",
-        hoverinfo="skip",
-    )
+    share = plotting.labels([5], [18], [f"class<br>token<br>{row[0]:.0%}"], "bottom center")
     left, top = plotting.places(len(row) - 1, side, size, size)
     squares = np.vstack([[2, 11, 8, 17], np.stack([left + ASIDE, top, left + ASIDE + size, top + size], axis=1)])
-    looker = plotting.lines(plotting.rectangles(*squares[[token]].T), COLOUR, 5)
+    frame = plotting.lines(plotting.rectangles(*squares[[token]].T), colour, 5)
     outline = plotting.lines(plotting.rectangles(*squares[[0]].T), GREY, 1)
     return plotting.pictures(
-        [_digit(digit, ASIDE), *plotting.with_legend(over, plotting.ZERO, COLOUR), aside, outline, looker, share],
-        f"Where does layer {layer}, head {head} look?",
-        f"Framed: {named(token)} · click a patch to look from it",
+        [
+            _digit(digit, ASIDE),
+            *plotting.with_legend(patches, plotting.ZERO, colour),
+            class_token,
+            outline,
+            frame,
+            share,
+        ],
+        f"Layer {layer}, head {head}",
+        f"Attention of {token_name(token)} (framed) · click another",
         ASIDE + SIDE,
         SIDE,
     )
 
 
-def rollout(digit: np.ndarray, rolled: np.ndarray) -> Figure:
-    """Shares `float32[g, g]` of the patches that reach the class token, over the digit `uint8[28, 28]`."""
+def rollout(digit: np.ndarray, shares: np.ndarray, colour: str) -> Figure:
+    """The shares `float32[g, g]` of the patches in the class token, over the digit `uint8[28, 28]`."""
     return _large(
         digit,
-        100 * rolled,
-        "What reaches the answer?",
-        "Rollout: the stronger, the more gets through",
-        "%{z:.1f}% of what reaches the class token",
-        plotting.bar("share of the class token", ticksuffix="%"),
+        100 * shares,
+        "Attention rollout",
+        "Attention traced through all layers",
+        "%{z:.1f}% of the class token",
+        plotting.colour_bar("share of the class token", ticksuffix="%"),
+        colour,
     )
 
 
-def gradient_rollout(digit: np.ndarray, pulled: np.ndarray, target: int) -> Figure:
-    """What of the patches, `float32[g, g]`, raises the logit of a class, over the digit `uint8[28, 28]`, as shares."""
+def gradient_rollout(digit: np.ndarray, support: np.ndarray, target: int, colour: str) -> Figure:
+    """The support `float32[g, g]` of the patches for a class, as shares, over the digit `uint8[28, 28]`."""
     return _large(
         digit,
-        100 * pulled / (pulled.sum() or 1.0),
-        f"Why {target}?",
-        f"Gradient rollout: the stronger, the more for {target}",
-        f"%{{z:.1f}}% of all that speaks for {target}",
-        plotting.bar(f"share of what speaks for {target}", ticksuffix="%"),
+        100 * support / (support.sum() or 1.0),
+        f"Gradient rollout for {target}",
+        f"Only attention that supports {target}",
+        f"%{{z:.1f}}% of the support for {target}",
+        plotting.colour_bar(f"share of the support for {target}", ticksuffix="%"),
+        colour,
     )
 
 
 # Over the layers -----------------------------------------------------------------------------------------------------
 
 
-def lens(probabilities: np.ndarray) -> Figure:
-    """Probabilities `float32[depth + 1, 10]` if the network ended early: a line a digit, labelled from 15% on; the
-    answer is bold."""
+def logit_lens(probabilities: np.ndarray, colour: str) -> Figure:
+    """The probabilities after each block, `float32[depth + 1, 10]`: a line for each digit, with labels from 15% on.
+
+    The line of the final answer is bold.
+    """
     blocks, answer = np.arange(len(probabilities)), int(probabilities[-1].argmax())
     lines = [
         Scatter(
@@ -262,13 +253,13 @@ def lens(probabilities: np.ndarray) -> Figure:
             y=shares,
             name=str(digit),
             mode="lines+markers+text",
-            line={"color": COLOUR if digit == answer else GREY, "width": 5 if digit == answer else 2},
+            line={"color": colour if digit == answer else GREY, "width": 5 if digit == answer else 2},
             marker={
-                "size": np.where(shares >= TOLD, 24, 0),
-                "color": COLOUR if digit == answer else GREY,
+                "size": np.where(shares >= LABELLED, 24, 0),
+                "color": colour if digit == answer else GREY,
                 "opacity": 1,
             },
-            text=np.where(shares >= TOLD, f"<b>{digit}</b>", ""),
+            text=np.where(shares >= LABELLED, f"<b>{digit}</b>", ""),
             textfont={"color": "black" if digit == answer else "white", "size": TEXT},
             zorder=int(digit == answer),  # on top
             cliponaxis=False,
@@ -278,21 +269,23 @@ def lens(probabilities: np.ndarray) -> Figure:
     ]
     return plotting.figure(
         lines,
-        "When does the answer take shape?",
-        f"One line for each digit; bold: the final answer, {answer}",
-        xaxis=plotting.axis("Blocks passed") | _whole(blocks[-1]) | {"fixedrange": True, "range": _room(0, blocks[-1])},
+        "The answer after each block",
+        f"A line for each digit · bold: the answer, {answer}",
+        xaxis=plotting.axis("Blocks")
+        | _whole_numbers(blocks[-1])
+        | {"fixedrange": True, "range": _padded_range(0, blocks[-1])},
         yaxis=plotting.axis("Probability") | {"tickformat": "~%", "range": [-0.02, 1.05], "fixedrange": True},
         hovermode="x unified",
         dragmode=False,
     )
 
 
-def distances(distances: np.ndarray, everywhere: float) -> Figure:
-    """How far each head looks, a dot a head.
+def attention_distances(distances: np.ndarray, uniform: float, colour: str) -> Figure:
+    """The mean attention distance of each head, a dot each.
 
     Args:
         distances: `float[layers, heads]`, in pixels.
-        everywhere: the distance of a head that looks at all patches alike.
+        uniform: the distance of a head with equal attention to all patches.
     """
     layers, heads = distances.shape
     layer, head = plotting.numbered(layers, heads).reshape(-1, 2).T
@@ -301,21 +294,21 @@ def distances(distances: np.ndarray, everywhere: float) -> Figure:
         y=distances.ravel(),
         customdata=head,
         mode="markers",
-        marker={"color": COLOUR, "size": 14, "opacity": 0.8},
+        marker={"color": colour, "size": 14, "opacity": 0.8},
         hovertemplate="Layer %{x}, head %{customdata}: %{y:.1f} pixels<extra></extra>",
     )
-    uniform = Scatter(
-        x=_room(1, layers),
-        y=[everywhere] * 2,
+    reference = Scatter(
+        x=_padded_range(1, layers),
+        y=[uniform] * 2,
         mode="lines",
         line={"color": GREY, "dash": "dash", "width": 2},
-        hovertemplate=f"Everywhere alike: {everywhere:.1f} pixels<extra></extra>",
+        hovertemplate=f"Uniform attention: {uniform:.1f} pixels<extra></extra>",
     )
     return plotting.figure(
-        [uniform, dots],
-        "How far does each head look?",
-        "A dot: a head · dashed: one that looks everywhere alike",
-        xaxis=plotting.axis("Layer") | _whole(layers) | {"fixedrange": True, "range": _room(1, layers)},
+        [reference, dots],
+        "Attention distance of each head",
+        "Dashed: uniform attention to all patches",
+        xaxis=plotting.axis("Layer") | _whole_numbers(layers) | {"fixedrange": True, "range": _padded_range(1, layers)},
         yaxis=plotting.axis("Mean distance, pixels") | {"rangemode": "tozero", "fixedrange": True},
         dragmode=False,
     )
@@ -325,66 +318,71 @@ def distances(distances: np.ndarray, everywhere: float) -> Figure:
 
 
 def _digit(digit: np.ndarray, left: float = 0.0) -> Image:
-    """Darker, so that what lies over it shows."""
+    """The digit, darkened so that an overlay stands out."""
     return Image(source=plotting.png(digit // 2), x0=left + 0.5, y0=0.5, hoverinfo="skip")
 
 
-def _laid_over(digit: np.ndarray, maps: np.ndarray, columns: int, numbered: np.ndarray, told: str) -> list:
-    """The digit again and again, each time with one of `maps[N, g, g]` (shares) over it."""
+def _overlays(
+    digit: np.ndarray, maps: np.ndarray, columns: int, numbered: np.ndarray, tooltip: str, colour: str
+) -> list:
+    """A sheet of copies of the digit, each with one of `maps[N, g, g]` (shares) over it."""
     count, side = maps.shape[:2]
     across, down = columns, math.ceil(count / columns)
-    inked = np.stack([*[digit // 2] * 3, np.full_like(digit, 255)], -1)
-    sheet = plotting.tiled(np.repeat(inked[None], count, axis=0), columns, 0, right=PITCH - SIDE, below=PITCH - SIDE)
-    shares = plotting.tiled(100 * maps, columns, np.nan)
+    copies = plotting.opaque(np.repeat(digit[None] // 2, count, axis=0))
+    sheet = plotting.tile(copies, columns, 0, right=PITCH - SIDE, below=PITCH - SIDE)
+    shares = plotting.tile(100 * maps, columns, np.nan)
+    brightest = 100 * plotting.robust_max(maps) or 1.0
     x, y = ((PITCH * np.arange(n)[:, None] + np.linspace(0, SIDE, side + 1)).ravel() for n in (across, down))
-    over = Heatmap(
+    overlay = Heatmap(
         z=shares[:-1, :-1],  # without the last gaps
         x=x,  # edges of patches and of the gaps between digits
         y=y,
-        customdata=plotting.tiled(numbered, columns, 0)[:-1, :-1],
-        hovertemplate=told,
+        customdata=plotting.tile(numbered, columns, 0)[:-1, :-1],
+        hovertemplate=tooltip,
         hoverongaps=False,
         zmin=0,
-        zmax=100 * plotting.strong(maps) or 1.0,
-        colorscale=plotting.fading(COLOUR, 0, 0.9),
-        colorbar=plotting.bar("its attention (last colour: or more)", ticksuffix="%"),
+        zmax=brightest,
+        colorscale=plotting.fading(colour, 0, 0.9),
+        colorbar=plotting.colour_bar(f"attention (brightest: {brightest:.0f}% or more)", ticksuffix="%"),
     )
-    inked = Image(source=plotting.png(sheet), x0=0.5, y0=0.5, hoverinfo="skip")
-    return [inked, *plotting.with_legend(over, plotting.ZERO, COLOUR)]
+    image = Image(source=plotting.png(sheet), x0=0.5, y0=0.5, hoverinfo="skip")
+    return [image, *plotting.with_legend(overlay, plotting.ZERO, colour)]
 
 
-def _large(digit: np.ndarray, values: np.ndarray, title: str, subtitle: str, told: str, legend: dict) -> Figure:
-    """A map `[g, g]` over the digit, in numbers of its own."""
+def _large(
+    digit: np.ndarray, values: np.ndarray, title: str, subtitle: str, tooltip: str, legend: dict, colour: str
+) -> Figure:
+    """A map `[g, g]` over the digit, on its own scale."""
     size = SIDE / len(values)
-    over = Heatmap(
+    overlay = Heatmap(
         z=values,
         x0=size / 2,
         dx=size,
         y0=size / 2,
         dy=size,
         customdata=np.arange(1, values.size + 1, dtype=np.int16).reshape(values.shape),
-        hovertemplate=f"Patch %{{customdata}}: {told}<extra></extra>",
+        hovertemplate=f"Patch %{{customdata}}: {tooltip}<extra></extra>",
         zmin=0,
         zmax=float(values.max()) or 1.0,
-        colorscale=plotting.fading(COLOUR, 0, 0.9),
+        colorscale=plotting.fading(colour, 0, 0.9),
         colorbar=legend,
     )
-    traces = [_digit(digit), *plotting.with_legend(over, plotting.ZERO, COLOUR)]
+    traces = [_digit(digit), *plotting.with_legend(overlay, plotting.ZERO, colour)]
     return plotting.pictures(traces, title, subtitle, SIDE, SIDE)
 
 
-def _counted(title: str, count: int) -> dict[str, Any]:
-    """An axis on which small pictures are counted from 1."""
+def _picture_axis(title: str, count: int) -> dict[str, Any]:
+    """An axis of small pictures, counted from 1."""
     ticks = {"tickvals": PITCH * np.arange(count) + SIDE / 2, "ticktext": list(range(1, count + 1))}
     still = {"fixedrange": True, "showgrid": False, "constrain": "domain"}
     return plotting.axis(title) | ticks | still
 
 
-def _whole(count: int) -> dict[str, Any]:
-    """Ticks at whole numbers: at each, unless there are many."""
+def _whole_numbers(count: int) -> dict[str, Any]:
+    """Ticks at whole numbers: at each, if there are few."""
     return {"tickformat": "d"} | ({"dtick": 1} if count <= 12 else {})
 
 
-def _room(first: int, last: int) -> list[float]:
-    """The range of an axis of whole numbers, also if there is but one."""
+def _padded_range(first: int, last: int) -> list[float]:
+    """The range of an axis of whole numbers, with half a unit beside them."""
     return [first - 0.5, last + 0.5]

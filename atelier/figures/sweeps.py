@@ -12,41 +12,44 @@ from plotly.subplots import make_subplots
 from atelier.figures import plotting
 from atelier.zoo import MODELS
 
-LEAST = 5e-4  # share of misread digits: better ones are drawn there, for a logarithmic axis has no zero
-TICKS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)  # misread
+LEAST = 5e-4  # error rate: lower ones are drawn here, because a logarithmic axis has no zero
+TICKS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)  # error rates
 LEGEND = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "tracegroupgap": 0}
 BENEATH = {"y": 0, "yref": "container", "yanchor": "bottom"}  # a legend below all panels
 
 
 def networks(table: pd.DataFrame) -> list[str]:
-    """Those that a table is about, in the order of MODELS."""
+    """The networks in a table, in the order of MODELS."""
     return [name for name in MODELS if name in set(table.network)]
 
 
 def percent(share: float) -> str:
-    """As "94.2%" or "99.53%": close to 100%, hundredths tell networks apart."""
+    """Format a share as "94.2%" or "99.53%": networks close to 100% differ in hundredths."""
     return f"{share:.2%}" if share >= 0.99 else f"{share:.1%}"
 
 
-def misread(accuracy: pd.Series) -> np.ndarray:
-    """Accuracies as heights on `accuracy_axis`."""
+def error_rate(accuracy: pd.Series) -> np.ndarray:
+    """Error rates, as `accuracy_axis` draws accuracies."""
     return np.clip(1 - accuracy.to_numpy(), LEAST, 1)
 
 
 def accuracy_axis() -> dict[str, Any]:
-    """Accuracy on an axis that shows from 10% to 99.9% at once: each step up halves the misread digits or so."""
-    labels = [f"{100 * (1 - share):.4g}%" for share in TICKS]
+    """An axis of accuracy from 10% to 99.9%, on a logarithmic scale of the error rate."""
+    labels = [f"{100 * (1 - rate):.4g}%" for rate in TICKS]
     scale = {"type": "log", "autorange": "reversed", "tickvals": TICKS, "ticktext": labels}
-    return plotting.axis("digits read right") | scale
+    return plotting.axis("accuracy (log scale of the error rate)") | scale
 
 
 def spread(accuracies: pd.DataFrame) -> dict[str, Any]:
-    """Bars on `accuracy_axis` from the worst to the best of several seeds: `mean`, `min`, `max` and `count` of each
-    point's accuracies."""
-    heights = misread(accuracies["mean"])
+    """Error bars on `accuracy_axis` from the worst to the best seed.
+
+    Args:
+        accuracies: `mean`, `min`, `max` and `count` of each point.
+    """
+    mean = error_rate(accuracies["mean"])
     return {
-        "array": misread(accuracies["min"]) - heights,
-        "arrayminus": heights - misread(accuracies["max"]),
+        "array": error_rate(accuracies["min"]) - mean,
+        "arrayminus": mean - error_rate(accuracies["max"]),
         "visible": bool((accuracies["count"] > 1).any()),
         "thickness": 2,
         "width": 5,
@@ -54,9 +57,9 @@ def spread(accuracies: pd.DataFrame) -> dict[str, Any]:
 
 
 def panels(titles: Sequence[str], columns: int, title: str, subtitle: str, height: int) -> Figure:
-    """An empty figure of several panels, row by row, each under its own title; `height` in pixels.
+    """An empty figure of several panels with titles, row by row; `height` in pixels.
 
-    Traces go there with `add_trace(trace, *cell(number, columns))`.
+    Add traces by `add_trace(trace, *cell(number, columns))`.
     """
     rows = math.ceil(len(titles) / columns)
     figure = make_subplots(
@@ -72,6 +75,6 @@ def panels(titles: Sequence[str], columns: int, title: str, subtitle: str, heigh
 
 
 def cell(number: int, columns: int) -> tuple[int, int]:
-    """Row and column of a panel, both counted from 1 as Plotly does."""
+    """Row and column of a panel, counted from 1 as Plotly does."""
     row, column = divmod(number, columns)
     return row + 1, column + 1

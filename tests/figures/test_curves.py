@@ -157,7 +157,7 @@ def test_guesses_are_written_beneath_the_digits_and_wrong_ones_crossed_and_frame
     assert "5 of 6" in figure.layout.title.text
     assert told.text[0][3] == "This is a 1. The network says 7,<br>91.0% sure: wrong."
     assert told.customdata[1][1] == 5
-    assert np.isnan(told.customdata[1][2])  # there is no seventh digit
+    assert np.isnan(told.z[1][2])  # there is no seventh digit
     assert (bars.x[1] - bars.x[0]) == pytest.approx(0.91 * 28)
     assert len(frames.x) == 6  # four corners, the first again, and a gap
     picture, (x, y) = pixels(figure), (int(frames.x[0]) + 1, int(frames.y[0]) + 1)
