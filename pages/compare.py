@@ -10,7 +10,8 @@ from atelier.studies import STUDIES
 from pages.ui import link, navigation, study_results
 from pages.views.compare import board, failed_digits, study_view
 
-VIEW = "Compare"
+TITLE = "Compare the networks"
+VIEW = "Show"
 VIEWS = {"leaderboard": board.show, "failures": failed_digits.show, "studies": study_view.show}
 LABELS = {"leaderboard": "Leaderboard", "failures": "Where they fail", "studies": "Studies"}
 REPORT, REPORT_HELP = "Report", "Download tables and figures as one file. It opens in any browser, also offline."
@@ -32,6 +33,7 @@ def report(expected: Mapping[str, str], entries: list[Entry]) -> str:
         return f"<p>{error}</p>"
 
 
+st.title(TITLE)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
     view = st.segmented_control(
         VIEW, list(VIEWS), required=True, format_func=LABELS.get, **link.bind("view", VIEWS, "leaderboard")

@@ -170,7 +170,7 @@ def misread(table: pd.DataFrame) -> Chart:
 def one_and_many(table: pd.DataFrame) -> Chart:
     kinds = {
         "one digit": table[table.digits == 1],
-        "touching digits": table[(table.digits > 1) & (table.overlap >= 0)],
+        "touching or overlapping": table[(table.digits > 1) & (table.overlap >= 0)],
     }
     bars = []
     for kind, rows in kinds.items():

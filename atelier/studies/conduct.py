@@ -292,7 +292,7 @@ def keep_arrays(file: Path, rows: list[Row]) -> None:
 
 
 def write_results(run: Run, config: dict[str, Any], measured: dict[int, dict[str, Any]]) -> None:
-    """Write the table and then its header, from the points so far."""
+    """Write the table of the measured points, and then its provenance."""
     lines = [measured[number] for number in sorted(measured)]
     table = pd.DataFrame([row for line in lines for row in line["rows"]])
     name = config["study"]

@@ -105,9 +105,9 @@ def findings(table: pd.DataFrame) -> Findings:
     answer, facts, sentences = the_crossing(means.reindex(columns=compared()).dropna())
     complete = means.dropna()
     if not complete.empty:
-        ends, told = the_ends(complete)
+        ends, ends_sentences = the_ends(complete)
         budget, limit = the_budget(table[table["size"] == complete.index[-1]])
-        facts, sentences = facts | ends | budget, sentences + told + limit
+        facts, sentences = facts | ends | budget, sentences + ends_sentences + limit
     return Findings(answer, facts, tuple(sentences))
 
 
@@ -194,7 +194,7 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def line(network: str, by_size: pd.DataFrame) -> Scatter:
     """The curve of a network; `by_size` has mean, min, max and count of its accuracies at each size."""
-    spec, heights = MODELS[network], sweeps.misread(by_size["mean"])
+    spec, heights = MODELS[network], sweeps.error_rate(by_size["mean"])
     return Scatter(
         x=by_size.index,
         y=heights,

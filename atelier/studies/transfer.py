@@ -182,7 +182,7 @@ def line(network: str, backbone: str, trials: pd.DataFrame) -> Scatter:
     spec = MODELS[network]
     return Scatter(
         x=trials.groupby("freedom").seconds.mean()[freedoms],
-        y=sweeps.misread(accuracies["mean"]),
+        y=sweeps.error_rate(accuracies["mean"]),
         error_y=sweeps.spread(accuracies),
         name=f"{spec.title}, {BACKBONES[backbone]}",
         mode="lines+markers",
@@ -200,7 +200,7 @@ STUDY = Study(
     title="Transfer",
     question="How much of a pretrained network should be trained?",
     choices={FROZEN: "Only the new head", BLOCK: "The head and the last block", FREE: "All layers"},
-    method="The right answer comes within half a percentage point of the best accuracy in the least time. The networks "
+    method="We look for the shortest training within half a percentage point of the best accuracy. The networks "
     "train on 5,000 digits (quick: 600). Their convolutions are pretrained on letters or on photographs, or start with "
     "random weights. Only the training on digits counts as time.",
     columns={

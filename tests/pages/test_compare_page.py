@@ -118,7 +118,7 @@ def test_leaderboard_shows_all_networks_with_their_origin(compare, tmp_path):
 def test_runs_of_this_computer_stand_beside_the_shipped_networks(compare, tmp_path):
     first, second, deleted = own_run("First"), own_run("Lisa’s CNN"), "20261123-101010-cnn-abcd"
     write_leaderboard(tmp_path / "shipped")
-    for wrong in ({first.id: 20}, {second.id: 30, deleted: 40}):
+    for wrong in ({first.id: 20, deleted: 40}, {second.id: 30, deleted: 40}):
         write_leaderboard(study_run("leaderboard").folder, wrong, kind="run", model="cnn")
     page = compare()
     table = page.dataframe[0].value.set_index("title")["where"]
