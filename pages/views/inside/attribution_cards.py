@@ -56,7 +56,7 @@ def card(answer: networks.Answer, attribution: Attribution | None) -> None:
             heat, source, method = attribution
             note = METHODS[method].label if heat.any() else "No part supports it"
             st.html(
-                f'<img class="seen" alt="Parts of the digit that support {answer.digit} for {spec.title}" '
+                f'<img class="pixels" alt="Parts of the digit that support {answer.digit} for {spec.title}" '
                 f'src="{source}"><div class="scale" style="--colour: {spec.colour}">0%<i></i>100%</div>'
                 f'<div class="confidence">{answer.digit}, {answer.probabilities.max():.1%} sure</div>'
                 f'<div class="note">{note}</div>'

@@ -59,7 +59,7 @@ def sliders(digit: np.ndarray) -> None:
         with st.container(border=True, height="stretch"):
             st.html(
                 '<div class="network" style="border-color: gray">Changed</div>'
-                f'<img class="seen" alt="The changed digit" src="{plotting.png(changed)}">'
+                f'<img class="pixels" alt="The changed digit" src="{plotting.png(changed)}">'
             )
     arrays = {name: answer.probabilities for name, answer in answers.items() if answer.probabilities is not None}
     parts.download(
