@@ -54,12 +54,12 @@ def middle(page: Page, share: float, steps: int) -> list[tuple[float, float]]:
 
 
 def test_click_on_a_cell_reaches_python(figures):
+    clicked = figures.locator(".st-key-clicked_shown")
     # The y axis of a heatmap goes up, that of an image goes down.
     for key, row, corner in (("heatmap", 1, "bottom right"), ("image", 0, "top right")):
         box = figures.locator(f".st-key-{key} .nsewdrag").bounding_box()
         figures.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"])
         expected = {"x": 1, "y": row, "curve": 0, "point": [row, 1], "customdata": corner}
-        clicked = figures.locator(".st-key-clicked_shown")
         wait_until(figures, lambda expected=expected: json.loads(clicked.inner_text()) == expected, seconds=10)
 
 
