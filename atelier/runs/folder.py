@@ -87,7 +87,7 @@ class Run:
             RunError: if there is none of that id.
         """
         run = cls(Path(runs) / id)
-        if not re.fullmatch(r"\w[\w.-]{0,99}", id) or not (run.folder / "config.json").is_file():
+        if not re.fullmatch(r"\w[\w.-]{0,99}", id, re.ASCII) or not (run.folder / "config.json").is_file():
             raise RunError(f"There is no run {id!r} in {runs}.")
         return run
 

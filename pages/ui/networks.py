@@ -16,8 +16,9 @@ import streamlit as st
 
 from atelier import MODELS
 from atelier.checkpoint import CheckpointError
-from atelier.runs import jobs, pool
+from atelier.runs import jobs
 from atelier.runs.folder import RunError
+from atelier.runs.pool import Pool, run_checkpoint
 from atelier.zoo import ModelSpec
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ POLL = 0.3  # seconds between two checks of networks that are loading
 INVISIBLE = ("dropout", "fingerprint")  # settings that change no structure that Look inside shows
 
 state = st.session_state
+POOL = Pool()  # of all visitors
 _identities: WeakKeyDictionary["Classifier", str] = WeakKeyDictionary()
 
 
@@ -88,7 +90,7 @@ def _read_link() -> None:
     for name in MODELS:
         if run_id := st.query_params.get(name):
             try:
-                pool.run_checkpoint(name, run_id)
+                run_checkpoint(name, run_id)
                 state.chosen_runs[name] = run_id
             except RunError as error:
                 errors.append(str(error))
@@ -107,15 +109,15 @@ def _update_link() -> None:
 
 
 def load(name: str) -> Future["Classifier"]:
-    """The network that this visitor uses; see `pool.request`."""
-    return pool.request(name, chosen(name))
+    """The network that this visitor uses; see `Pool.request`."""
+    return POOL.request(name, chosen(name))
 
 
 def load_in_background() -> None:
     """Start to load all networks: the visitor's, and the shipped ones, which are one click away."""
     for name in MODELS:
         load(name)
-    pool.load_shipped(list(MODELS))
+    POOL.load_shipped()
 
 
 def network(name: str) -> "Classifier | None":

@@ -11,6 +11,7 @@ from atelier import MODELS
 from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.explain import neighbours, perturbations
+from atelier.runs.pool import Pool
 from pages.ui import background, networks
 from pages.views.inside.all_networks import PARTS
 from tests.support.inside_page import choose, open_view, press, run
@@ -108,7 +109,7 @@ def test_blank_picture_is_no_problem(inside):
 
 
 def test_without_a_loaded_network_the_view_gives_the_reason(monkeypatch):
-    monkeypatch.setattr("atelier.runs.pool._pool", {})
+    monkeypatch.setattr(networks, "POOL", Pool(delay=60))
     app = open_view("all_networks", SIX, wait_for=())
     assert app.info
     assert not app.segmented_control
