@@ -8,13 +8,10 @@ import importlib
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atelier import paths
 from atelier.recipe import NO_AUGMENTATION, Recipe
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 class Family(StrEnum):
@@ -77,7 +74,7 @@ class ModelSpec:
         """The defaults of the sizes that the Train page offers."""
         return {size.name: size.default for size in self.sizes}
 
-    def build(self, config: dict[str, Any] | None = None) -> "nn.Module":
+    def build(self, config: dict[str, Any] | None = None) -> Any:  # an nn.Module with the methods of its family
         """Build an untrained network.
 
         Args:

@@ -158,10 +158,12 @@ def normalise(gray: np.ndarray) -> np.ndarray | None:
     Returns:
         `uint8[28, 28]`, its brightest pixel 255, or None if the picture is blank.
     """
-    brightest = int(gray.max(initial=0))
-    if brightest < 32:
-        return None
-    rows, columns = np.nonzero(gray > brightest / 50)
+    return centre(gray) if gray.max(initial=0) >= 32 else None
+
+
+def centre(gray: np.ndarray) -> np.ndarray:
+    """As `normalise`, for a picture with ink."""
+    rows, columns = np.nonzero(gray > int(gray.max()) / 50)
     ink = gray[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
     shrink = BOX / max(ink.shape)

@@ -160,21 +160,24 @@ def load(folders: Sequence[Path] = FOLDERS) -> Glyphs:
         GlyphError: if no letter exists in enough fonts.
     """
     letters = alphabet()
-    images, letter, font, names = [], [], [], []
+    pictures: list[np.ndarray] = []
+    indices: list[int] = []
+    numbers: list[int] = []
+    names: list[str] = []
     for file in _files(folders):
         for index, picture in _draw(file, letters):
-            images.append(picture)
-            letter.append(index)
-            font.append(len(names))
+            pictures.append(picture)
+            indices.append(index)
+            numbers.append(len(names))
         names.append(file.name)
-    images = np.array(images, dtype=np.uint8).reshape(-1, SIDE, SIDE)
-    letter, font = np.array(letter, dtype=np.int64), np.array(font, dtype=np.int64)
+    images = np.array(pictures, dtype=np.uint8).reshape(-1, SIDE, SIDE)
+    letter, font = np.array(indices, dtype=np.int64), np.array(numbers, dtype=np.int64)
     vectors = _compared(images)
 
     chosen = {}  # letter: its pictures that are kept
     for index in range(len(letters)):
-        pictures = np.flatnonzero(letter == index)
-        different = pictures[_different(vectors[pictures])]
+        drawn = np.flatnonzero(letter == index)
+        different = drawn[_different(vectors[drawn])]
         if len(different) >= FEWEST:
             chosen[index] = different
     kept = _without_twins(list(chosen), vectors, letter, font)

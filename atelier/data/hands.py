@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from atelier.data.drawing import CANVAS, from_polylines, normalise, rasterise
+from atelier.data.drawing import CANVAS, centre, from_polylines, rasterise
 
 STROKES = Path(__file__).parent / "strokes.json"
 
@@ -26,7 +26,7 @@ def pen_strokes() -> tuple[np.ndarray, np.ndarray, list[str]]:
         images `uint8[N, 28, 28]`, labels `int64[N]`, and the name of each digit's hand.
     """
     drawings = json.loads(STROKES.read_text())
-    images = [normalise(rasterise(from_polylines(d["strokes"], d["width"]))) for d in drawings]
+    images = [centre(rasterise(from_polylines(d["strokes"], d["width"]))) for d in drawings]
     return np.stack(images), np.array([d["label"] for d in drawings]), [d["hand"] for d in drawings]
 
 
@@ -42,4 +42,4 @@ def small_digits() -> tuple[np.ndarray, np.ndarray]:
     small, labels = load_digits(return_X_y=True)
     grey = (small.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     enlarged = (Image.fromarray(digit).resize((CANVAS, CANVAS), Image.Resampling.BICUBIC) for digit in grey)
-    return np.stack([normalise(np.asarray(digit)) for digit in enlarged]), labels.astype(np.int64)
+    return np.stack([centre(np.asarray(digit)) for digit in enlarged]), labels.astype(np.int64)

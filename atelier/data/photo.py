@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
-from atelier.data.drawing import normalise
+from atelier.data.drawing import centre
 from atelier.data.mnist import SIDE
 
 MEGAPIXELS = 40  # larger images are refused before they are decoded
@@ -46,7 +46,7 @@ def read_digit(content: bytes) -> np.ndarray:
         if np.ptp(digit) < CONTRAST:
             raise PhotoError("This image is blank. Choose one that shows a digit.")
         return digit
-    return normalise(find_ink(gray))
+    return centre(find_ink(gray))
 
 
 def read_scene(content: bytes) -> np.ndarray:
@@ -63,7 +63,7 @@ def read_scene(content: bytes) -> np.ndarray:
     """
     ink = find_ink(_open(content))
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    margin = max(8, np.ptp(rows) // 5)
+    margin = max(8, int(np.ptp(rows)) // 5)
     return np.pad(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], margin)
 
 
@@ -73,11 +73,11 @@ def _open(content: bytes) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
-            picture = Image.open(io.BytesIO(content))
-        if picture.width * picture.height > MEGAPIXELS * 1_000_000:
+            file = Image.open(io.BytesIO(content))
+        if file.width * file.height > MEGAPIXELS * 1_000_000:
             raise PhotoError(too_large)
-        picture.draft("L", (WORKING_SIZE, WORKING_SIZE))  # the JPEG decoder skips details that are not needed
-        picture = ImageOps.exif_transpose(picture)
+        file.draft("L", (WORKING_SIZE, WORKING_SIZE))  # the JPEG decoder skips details that are not needed
+        picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.has_transparency_data:
             picture = picture.convert("LA")
             picture.thumbnail(ENOUGH)
@@ -142,7 +142,8 @@ def _narrow_and_bright(light: np.ndarray) -> tuple[float, np.ndarray]:
     distance = ndimage.distance_transform_edt(~marks)
     around = light[(distance > 10) & (distance < WIDEST_STROKE / 2)]
     contrast = np.median(light[marks]) - np.median(around) if around.size else 0
-    reach = np.hypot(*(np.ptp(axis) for axis in np.nonzero(marks)))
+    rows, columns = np.nonzero(marks)
+    reach = np.hypot(np.ptp(rows), np.ptp(columns))
     strength = np.clip((difference - threshold / 2) / (full - threshold / 2), 0, 1) * (distance <= 3)
     return float(max(contrast, 0) / full * reach), (255 * strength).astype(np.uint8)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from atelier.data import mnist
-from atelier.data.drawing import normalise
+from atelier.data.drawing import centre
 from atelier.recipe import MOST_DIGITS
 
 SHORT_SIDE = 112  # pixels, the shorter side of every scene
@@ -152,7 +152,7 @@ def pieces(picture: np.ndarray) -> list[tuple[Box, np.ndarray]]:
         boxed.append(((columns.start, rows.start, columns.stop, rows.stop), ink))
     largest = max((max(ink.shape) for _, ink in boxed), default=0)
     boxed = [(box, ink) for box, ink in boxed if max(ink.shape) >= SPECK * largest]
-    return [(box, normalise(np.pad(ink, 1))) for box, ink in sorted(boxed, key=lambda piece: piece[0][0])]
+    return [(box, centre(np.pad(ink, 1))) for box, ink in sorted(boxed, key=lambda piece: piece[0][0])]
 
 
 def share_out(count: int, rng: np.random.Generator, most: int = MOST_DIGITS) -> Iterator[slice]:

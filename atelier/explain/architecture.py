@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import pandas as pd
 import torch
@@ -108,7 +109,7 @@ class Meter(TorchDispatchMode):
             module.register_forward_pre_hook(self._enter)
             module.register_forward_hook(self._leave)
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count an operation; torch calls this for each one."""
         result = operation(*args, **(kwargs or {}))
         formula = flop_registry.get(operation.overloadpacket)
@@ -189,9 +190,14 @@ def boxes(layers: pd.DataFrame) -> list[Box]:
     """
     boxes: list[Box] = []
     for _, rows in layers[~layers.type.isin(FLATTEN)].groupby("part", sort=False):
-        sums = rows[["parameters", "mult_adds", "share"]].sum()
-        pools = "Pool" in rows.type.iloc[-1]
-        box = Box(tuple(rows.kind), rows.part_output.iloc[0], *map(int, sums.iloc[:2]), float(sums.share), pools)
+        box = Box(
+            kinds=tuple(rows.kind),
+            output=rows.part_output.iloc[0],
+            parameters=int(rows.parameters.sum()),
+            mult_adds=int(rows.mult_adds.sum()),
+            share=float(rows.share.sum()),
+            pools="Pool" in rows.type.iloc[-1],
+        )
         last = boxes[-1] if boxes else None
         if last and len(rows) > 1 and (last.kinds, last.output) == (box.kinds, box.output):
             boxes[-1] = _join(last, box, kinds=last.kinds, repeats=last.repeats + 1)
@@ -206,7 +212,7 @@ def _continues(last: Box, layer: Box) -> bool:
     return not last.pools and (layer.pools or layer.output == last.output)
 
 
-def _join(first: Box, second: Box, **changes: object) -> Box:
+def _join(first: Box, second: Box, **changes: Any) -> Box:
     """`first` with the shape of `second` and the sums of both."""
     sums = {name: getattr(first, name) + getattr(second, name) for name in ("parameters", "mult_adds", "share")}
     return replace(first, output=second.output, **sums, **changes)

@@ -12,6 +12,7 @@ convolve, apply ReLU and sometimes pool; the CNN convolves, sometimes pools, nor
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class Step:
         """The shape as text, such as "32 × 14 × 14"."""
         return " × ".join(map(str, self.shape))
 
-    def receptive_field(self, row: int, column: int) -> tuple[float, float, float, float]:
+    def receptive_field(self, row: int, column: int) -> tuple[float, ...]:
         """The part of the digit that a value depends on: left, top, right and bottom in pixels, 0 to 28."""
         x, y = (self.start + self.stride * index for index in (column, row))
         sides = (x - self.field / 2, y - self.field / 2, x + self.field / 2, y + self.field / 2)
@@ -115,7 +116,8 @@ def layers(classifier: Classifier) -> list[Layer]:
         if isinstance(module, nn.Conv2d):
             grouped.append([])
         kind = next(kind for layer_class, kind in STEPS.items() if isinstance(module, layer_class))
-        grouped[-1].append(Step(kind, name, tuple(recorded[name][1].shape), start, stride, field))
+        channels, height, width = recorded[name][1].shape
+        grouped[-1].append(Step(kind, name, (channels, height, width), start, stride, field))
     return [
         Layer(number, tuple(steps), _module(classifier, steps[0]).weight.requires_grad)
         for number, steps in enumerate(grouped, start=1)
@@ -198,7 +200,7 @@ def distance_from_pretrained(classifier: Classifier) -> dict[int, float]:
     return distances
 
 
-def _steps(network: nn.Module) -> list[tuple[str, nn.Module]]:
+def _steps(network: Any) -> list[tuple[str, Any]]:
     """The steps in the order of computation, with their names in the network."""
     modules = network.features.named_modules(prefix="features")
     return [(name, module) for name, module in modules if isinstance(module, tuple(STEPS))]
@@ -208,7 +210,8 @@ def _record(classifier: Classifier, digit: np.ndarray) -> dict[str, tuple[Tensor
     """Input and output of each step, `float[channels, height, width]`, by the step's name."""
     if not (classifier.spec.family and classifier.spec.family.has_convolutions):
         raise TypeError(f"The {classifier.spec.title} has no stack of convolutional layers.")
-    network, recorded = hookable_copy(classifier.network), {}
+    network = hookable_copy(classifier.network)
+    recorded: dict[str, tuple[Tensor, Tensor]] = {}
     for name, module in _steps(network):
 
         def keep(_: nn.Module, inputs: tuple[Tensor], output: Tensor, name: str = name) -> None:
@@ -220,10 +223,10 @@ def _record(classifier: Classifier, digit: np.ndarray) -> dict[str, tuple[Tensor
     return recorded
 
 
-def _module(classifier: Classifier, step: Step) -> nn.Module:
+def _module(classifier: Classifier, step: Step) -> Any:
     return classifier.network.get_submodule(step.name)
 
 
-def _number(sizes: int | tuple[int, int]) -> int:
+def _number(sizes: Any) -> int:
     """A size that is the same for height and width."""
     return sizes if isinstance(sizes, int) else sizes[0]

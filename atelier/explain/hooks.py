@@ -11,7 +11,6 @@ from atelier.classifier import Classifier
 from atelier.data.mnist import SIDE
 from atelier.models.inputs import to_unit_range
 
-
 Network = TypeVar("Network", bound=nn.Module)
 
 

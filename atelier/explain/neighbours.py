@@ -84,7 +84,7 @@ def _detector_features(network: nn.Module, digits: Tensor) -> Tensor:
     return features[torch.arange(len(features)), network.answering_proposal(stages)]
 
 
-EXTRACTORS = {Family.DETECTOR: _detector_features}
+EXTRACTORS: dict[Family | None, Callable[[nn.Module, Tensor], Tensor]] = {Family.DETECTOR: _detector_features}
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class NeighbourIndex:
         pca = PCA(min(DIMENSIONS, *features.shape), random_state=0).fit(features)
         components, mean = pca.components_.astype(np.float16), pca.mean_.astype(np.float32)
         exact = (features - mean) @ components.T.astype(np.float32)
-        scale = np.float32(np.abs(exact).max() / LARGEST)
+        scale = np.array(np.abs(exact).max() / LARGEST, np.float32)
         points = np.asfortranarray((exact / scale).round(), np.int8)  # component by component: the file is smaller
         spread = pca.explained_variance_ratio_.astype(np.float32)
         return cls(points, scale, mean, components, spread, np.array(weights_hash(classifier)))

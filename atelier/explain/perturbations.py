@@ -156,8 +156,10 @@ def _describe_shift(shift: tuple[int, int]) -> str:
 
 
 # Whole pixels: a fraction blurs the digit, and networks react to the blur.
-SHIFTS = product(range(-FARTHEST, FARTHEST + 1), repeat=2)
-SHIFTS = sorted((shift for shift in SHIFTS if 0 < hypot(*shift) <= FARTHEST), key=lambda shift: hypot(*shift))
+SHIFTS = sorted(
+    (shift for shift in product(range(-FARTHEST, FARTHEST + 1), repeat=2) if 0 < hypot(*shift) <= FARTHEST),
+    key=lambda shift: hypot(*shift),
+)
 
 PERTURBATIONS = {
     "shift": Perturbation(

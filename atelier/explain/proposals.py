@@ -29,7 +29,8 @@ from torchvision.ops import batched_nms, box_iou, nms, remove_small_boxes
 
 from atelier.classifier import Classifier, Detections, scaled
 from atelier.data.mnist import SIDE
-from atelier.models.faster_rcnn import ENLARGED, OVERLAP, SHORT_SIDE, STRIDE
+from atelier.data.scenes import SHORT_SIDE
+from atelier.models.faster_rcnn import ENLARGED, OVERLAP, STRIDE
 from atelier.models.inputs import to_unit_range
 from atelier.zoo import Family
 
@@ -130,7 +131,7 @@ def as_scene(digit: np.ndarray) -> np.ndarray:
 def most_varied(maps: np.ndarray, count: int) -> np.ndarray:
     """The channels of `float32[C, h, w]` with the highest standard deviation: `int64[count]`, highest first.
 
-    Channels with a high mean tell less: many are bright where there is no ink.
+    The mean is a worse criterion: many channels are bright where there is no ink.
     """
     return np.argsort(-maps.std((1, 2)), kind="stable")[:count]
 

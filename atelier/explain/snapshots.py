@@ -1,6 +1,7 @@
 """What a class watches while a network learns: its predictions for a dozen digits, and what it has learnt so far."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ class Observer:
 
     def __init__(self, network: nn.Module, family: Family | None):
         """`network` as it is before training begins or is resumed."""
-        self.network, self.family = network, family
+        self.network: Any = network  # its further methods depend on its family
+        self.family = family
         images, labels = mnist.load("val")
         self.digits, self.labels = images[:DOZEN], labels[:DOZEN]
         self.scene = scenes.random_scene("val", np.random.default_rng(7), digits=5).picture

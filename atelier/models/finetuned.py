@@ -91,7 +91,8 @@ class FineTuned(nn.Module):
         self.features[: self.first_thawed].requires_grad_(False)
         for index in range(self.first_thawed, len(self.features)):
             self.features[index] = fast_on_small_maps(self.features[index])
-        width = self.features[convolutions[-1]].out_channels
+        *_, last = (layer for layer in self.features if isinstance(layer, nn.Conv2d))
+        width = last.out_channels
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),  # (N, width, 1, 1)
             nn.Flatten(),  # (N, width)
@@ -171,7 +172,7 @@ def load_features(architecture: str, source: str, fingerprint: str = "") -> tupl
         for layer in features:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # torchvision's convolutions have a bias
         return features, ""
     tensors = backbones.load(architecture, source)
     actual = backbones.fingerprint(tensors)

@@ -121,4 +121,4 @@ def _limit() -> int:
 
 
 def _checksum(tensor: Tensor) -> str:
-    return f"{zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy()):08x}"
+    return f"{zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data):08x}"

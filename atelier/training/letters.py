@@ -9,6 +9,7 @@ architecture with the same answers.
 """
 
 import copy
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -37,7 +38,7 @@ class LetterNetwork(nn.Module):
 
     def folded(self) -> dict[str, Tensor]:
         """The weights by torchvision's names, with each batch norm folded into its convolution."""
-        plain: list[nn.Module] = []
+        plain: list[Any] = []
         for layer in copy.deepcopy(self.features).eval():
             if isinstance(layer, nn.BatchNorm2d):
                 plain[-1] = fuse_conv_bn_eval(plain[-1], layer)

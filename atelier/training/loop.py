@@ -115,7 +115,7 @@ def new_event(
         seconds=session.seconds,
         loss=loss,
         accuracy=accuracy,
-        learning_rate=session.schedules[0].get_last_lr()[0],
+        learning_rate=float(session.schedules[0].get_last_lr()[0]),
         images_per_second=speed,
         confusion=confusion,
     )

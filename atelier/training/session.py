@@ -35,7 +35,7 @@ class Session:
             if hasattr(network, method):
                 self.model.mark_forward_method(method)
 
-    def _ema_step(self, averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
+    def _ema_step(self, averages: Any, weights: Any, count: Any) -> None:
         decay = min(self.recipe.ema_decay, (1 + count.item()) / (10 + count.item()))  # forget the first steps sooner
         get_ema_multi_avg_fn(decay)(averages, weights, count)
 
@@ -86,9 +86,10 @@ class Session:
             self.average.n_averaged.copy_(average.pop("n_averaged"))
             load_weights(self.average.module, average)
         self.step, self.epoch, self.seconds = counters["step"], counters["epoch"], counters["seconds"]
-        for number, (optimizer, schedule) in enumerate(zip(self.optimizers, self.schedules, strict=True)):
-            schedule.load_state_dict(counters["schedules"][number])
-            optimizer.load_state_dict({"state": slots[number], "param_groups": counters["optimizers"][number]})
+        for optimizer, state, groups in zip(self.optimizers, slots, counters["optimizers"], strict=True):
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for schedule, state in zip(self.schedules, counters["schedules"], strict=True):
+            schedule.load_state_dict(state)
         torch.set_rng_state(tensors[f"{TRAINING_STATE}random"].cpu())
         device = self.fabric.device
         if (random := tensors.get(f"{TRAINING_STATE}random.{device.type}")) is not None:

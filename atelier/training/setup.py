@@ -98,7 +98,8 @@ def new_session(model: str, recipe: Recipe, device: torch.device, config: dict[s
         config: sizes that differ from the network's default config.
     """
     torch.manual_seed(recipe.seed)
-    fabric = Fabric(accelerator=device.type, devices=1, precision=pick_precision(recipe.precision, device))
+    precision: Any = pick_precision(recipe.precision, device)
+    fabric = Fabric(accelerator=device.type, devices=1, precision=precision)
     return Session(MODELS[model].build(config), recipe, fabric)
 
 

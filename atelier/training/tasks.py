@@ -4,12 +4,13 @@ A task has three methods: `start_epoch()` prepares an epoch and yields its progr
 pass over the digits with these indices, and `validation_logits()` classifies the validation digits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from atelier.checkpoint import content_hash
 from atelier.classifier import inference_batch, predict_logits
@@ -75,7 +76,7 @@ class FineTuning(Classification):
             self.copies[number] = yield from self.extract(self.images[: self.recipe.train_size], number)
         self.features = self.copies[number]
 
-    def extract(self, images: Tensor, number: int | None) -> Iterator[Preparation]:
+    def extract(self, images: Tensor, number: int | None) -> Generator[Preparation, None, Tensor]:
         """Features `float16[N, C, H, W]` of the augmented copy `number`; None: of the digits themselves."""
         chunks, done = [], 0
         for index, chunk in enumerate(images.split(self.chunk)):  # each is cached: a killed run loses one at most
@@ -148,10 +149,10 @@ class Detection(Classification):
         return sum(loss_dict.values()), self.accuracy
 
 
-TASKS: dict[Family, type[Classification]] = {Family.DETECTOR: Detection, Family.FINE_TUNED: FineTuning}
+TASKS: dict[Family | None, type[Classification]] = {Family.DETECTOR: Detection, Family.FINE_TUNED: FineTuning}
 
 
-def task_type(family: Family | None, network: nn.Module) -> type[Classification]:
+def task_type(family: Family | None, network: Any) -> type[Classification]:
     """The task of a network of this family; a fine-tuned one without frozen layers is trained like any other."""
     task = TASKS.get(family, Classification)
     return Classification if task is FineTuning and not network.frozen() else task

@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 
 import atelier
 from atelier.data import hands, mnist, photo, scenes
-from atelier.data.drawing import from_polylines, rasterise
+from atelier.data.drawing import from_polylines, normalise, rasterise
 
 
 def file(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -36,7 +36,7 @@ def similarity(a, b) -> float:
 
 @pytest.fixture(scope="module")
 def drawn():
-    return photo.normalise(rasterise(from_polylines(SEVEN, 26)))
+    return normalise(rasterise(from_polylines(SEVEN, 26)))
 
 
 LIGHTS = {
