@@ -93,7 +93,8 @@ def test_pieces_are_connected_ink_from_left_to_right():
     picture = np.zeros((100, 300), np.uint8)
     picture[20:80, 200:210] = 255  # a 1 on the right
     picture[20:80, 50:60] = 255  # a 1 on the left
-    picture[20:30, 60:90] = 255  # with a bar
+    picture[20:30, 60:89] = 255  # with a bar
+    picture[30, 89] = 255  # and a corner that touches it diagonally
     picture[5:7, 150:152] = 255  # a speck
     pieces = scenes.pieces(picture)
     assert [box for box, _ in pieces] == [(50, 20, 90, 80), (200, 20, 210, 80)]

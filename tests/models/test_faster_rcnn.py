@@ -121,6 +121,18 @@ def test_picture_without_proposals_has_logits_of_nan_and_changes_no_other(networ
 
 
 @torch.inference_mode()
+def test_padding_never_answers(network):
+    stages = network.forward_stages(pictures([3]))
+    least_likely = stages.class_logits[0].softmax(1)[:, 1:].amax(1).argmin()
+    only = torch.zeros_like(stages.proposed)
+    only[0, least_likely] = True
+    network.forward_stages = lambda _: stages._replace(proposed=only)
+    assert torch.equal(network(torch.zeros(1, 28, 28, dtype=torch.uint8))[0], stages.class_logits[0, least_likely, 1:])
+    _, probabilities = network.detect(pictures([3])[0], threshold=0.0)
+    assert torch.equal(probabilities, stages.class_logits[0, least_likely].softmax(0)[None, 1:])
+
+
+@torch.inference_mode()
 def test_weights_of_nan_give_no_boxes_and_logits_of_nan(network):
     next(network.parameters()).fill_(float("nan"))
     assert network(torch.zeros(2, 28, 28, dtype=torch.uint8)).isnan().all()
