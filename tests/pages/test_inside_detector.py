@@ -125,11 +125,11 @@ def test_clicked_place_is_shown_in_scenes_of_any_size(page, figures, monkeypatch
     choose(page, "inside_source", "digit")
     steps = module("detector_steps")
     monkeypatch.setattr(steps, "state", AttributeDictionary())
-    for columns in range(28, 130):
-        trace = SimpleNamespace(objectness=np.zeros((28, columns, 1)))
-        for column in range(columns):
-            steps.place_clicked(trace)({"point": [3, column]})
-            assert steps.place(trace) == (3, column)
+    for size in range(28, 130):
+        trace = SimpleNamespace(objectness=np.zeros((size, size, 1)))
+        for place in range(size):
+            steps.place_clicked(trace)({"point": [place, place]})
+            assert steps.place(trace) == (place, place)
 
 
 def test_thresholds_change_which_boxes_stay(page, text, scene, trace):

@@ -10,6 +10,7 @@ import torch
 import atelier
 from atelier import MODELS, checkpoint, paths
 from atelier.data import mnist
+from atelier.explain import attribution
 from atelier.models.cnn import CNN, CNNConfig
 from atelier.runs.folder import Run
 from atelier.studies import results
@@ -56,9 +57,16 @@ def test_first_screen_explains_a_test_digit_before_anything_is_drawn(inside, ans
     assert np.array_equal(inside.session_state["digit"], digit)  # Draw still has a blank canvas
 
 
-def test_digit_from_draw_is_explained(inside, answers):
-    inside.session_state["digit"] = IMAGES[3]
-    assert answers(run(inside)) == predictions(IMAGES[3])
+def test_each_network_explains_its_own_answer_to_the_digit_from_draw(inside, answers, monkeypatch):
+    targets, attribute = {}, attribution.attribute
+
+    def record(network, digit, target):
+        targets[network.spec.name] = target
+        return attribute(network, digit, target)
+
+    monkeypatch.setattr(attribution, "attribute", record)
+    inside.session_state["digit"] = IMAGES[digit_choice.FIRST + 1]
+    assert answers(run(inside)) == targets == predictions(IMAGES[digit_choice.FIRST + 1])
 
 
 @pytest.mark.parametrize(

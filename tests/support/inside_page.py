@@ -57,6 +57,7 @@ class Figures(dict[str, Figure]):
     def __init__(self, monkeypatch):
         self.points: dict[str, dict[str, Any]] = {}
         from pages.ui import live
+        from pages.views.inside import all_networks, convolutions, transformer  # noqa: F401 -- with all but the detector
 
         original = live.live_figure
         for module in list(sys.modules.values()):

@@ -168,7 +168,7 @@ def two_classes(
         for target, heat in zip(classes, attribution.heats, strict=True)
     ]
     method = METHODS[attribution.method]
-    figure = feature_maps.evidence(
+    figure = feature_maps.attributions(
         digit,
         attribution.heats,
         titles,
@@ -202,7 +202,7 @@ def all_networks(
         + attribution.size
         for name, attribution in attributions.items()
     ]
-    figure = feature_maps.evidence(
+    figure = feature_maps.attributions(
         digit,
         np.stack(list(maps.values())),
         titles,

@@ -51,7 +51,7 @@ def show_changes(name: str) -> None:
     elif not distances:
         st.markdown("It began with random weights, which are not stored. The distance is unknown.")
     live_figure(
-        feature_maps.distances([layer.trained for layer in layers], distances, MODELS[name].colour),
+        feature_maps.distances_from_pretrained([layer.trained for layer in layers], distances, MODELS[name].colour),
         "inside_conv_moved",
         140 + 26 * len(layers),
         "How far each convolution has moved from its pretrained weights",

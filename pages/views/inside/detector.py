@@ -158,7 +158,7 @@ def sliding_window(picture: np.ndarray, detector: "Classifier | None") -> None:
         stride = st.select_slider("Stride (pixels)", [16, 12, 8], 8, key="inside_stride", **kept)
     answers, scaled, sliding_time = slide(reader, networks.identity(name), picture, window, stride)
     whole, whole_time = read_whole(reader, networks.identity(name), picture)
-    figure = boxes.sliding_window(scaled, answers)
+    figure = boxes.sliding_window(scaled, answers, MODELS[name].colour)
     live_picture(figure, "inside_sliding", f"The answer of the {title} at each place of the scene", lowest=200)
     with st.grid("auto", min_column_width=220, key="inside_costs"):
         if detector is not None:

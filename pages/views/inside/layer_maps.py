@@ -181,14 +181,14 @@ def enlarged_map(selection: Selection) -> None:
 
     title = f"Where does map {channel + 1} respond?"
     with st.grid("auto", min_column_width=parts.WIDE):
-        figure = feature_maps.enlarged(
+        figure = feature_maps.large_maps(
             [activations.maps["convolution"][channel]], [""], (row, column), title, "value", selection.colour,
             "Click a number",
         )  # fmt: skip
         live_picture(figure, "inside_conv_map", f"Map {channel + 1}, enlarged", clicked)
         left, top, right, bottom = sides = layer.convolution.receptive_field(row, column)
         subtitle = f"{bottom - top:.0f} × {right - left:.0f} of the 28 × 28 pixels"
-        figure = feature_maps.field(selection.digit, sides, "Which pixels decide this number?", subtitle)
+        figure = feature_maps.receptive_field(selection.digit, sides, "Which pixels decide this number?", subtitle)
         live_picture(figure, "inside_conv_field", "The receptive field of the selected number")
 
 
@@ -244,7 +244,7 @@ def before_and_after(selection: Selection, step: str) -> None:
     previous = kinds[kinds.index(step) - 1]
     before, after = (selection.activations.maps[kind][selection.channel] for kind in (previous, step))
     title = f"Map {selection.channel + 1}: before and after {STEPS[step]}"
-    figure = feature_maps.enlarged([before, after], ["before", "after"], None, title, "value", selection.colour)
+    figure = feature_maps.large_maps([before, after], ["before", "after"], None, title, "value", selection.colour)
     live_picture(figure, "inside_conv_pair", title, tallest=LARGE)
     st.markdown(description(step, before, after))
 

@@ -64,14 +64,22 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
     with st.grid(3, min_column_width=PANELS):  # each is sent as soon as it is drawn
         station(1, patches.patches(digit, size), "The digit, cut into numbered patches")
         subtitle = f"{width} numbers each; empty patches are all the same"
-        figure = patches.vectors(passage.embedded, "Patch", 1, "What does a patch become?", subtitle)
+        figure = patches.vectors(
+            passage.embedded, "Patch", 1, "What does a patch become?", subtitle, classifier.spec.colour
+        )
         station(2, figure, "The embedding of each patch")
         station(3, position_similarity(similarity), "The similarity of any two position embeddings")
-        station(4, patches.class_token_attention(digit, collected), "The attention of the class token in each block")
+        station(
+            4,
+            patches.class_token_attention(digit, collected, classifier.spec.colour),
+            "The attention of the class token in each block",
+        )
         subtitle = "Its numbers after each block; 0: before the first"
-        figure = patches.vectors(class_token, "Block", 0, "How does the class token change?", subtitle)
+        figure = patches.vectors(
+            class_token, "Block", 0, "How does the class token change?", subtitle, classifier.spec.colour
+        )
         station(5, figure, "The class token's numbers after each block")
-        station(6, patches.logits(passage.logits), "The ten scores", last=True)
+        station(6, patches.logits(passage.logits, classifier.spec.colour), "The ten scores", last=True)
     st.caption(
         "Step 3: a position embedding is added to each patch. One small map per position shows which others are "
         "similar. The class token is an extra token without a patch. The answer is read from it."
@@ -113,14 +121,14 @@ def attention_maps(classifier: "Classifier", digit: np.ndarray) -> None:
     maps, row = attention.patch_map(weights[:, :, token]), weights[layer - 1, head - 1, token]
     with st.grid(2, min_column_width=PANELS):
         live_figure(
-            patches.head_attention(digit, maps, token, (layer, head)),
+            patches.head_attention(digit, maps, token, (layer, head), classifier.spec.colour),
             "inside_heads",
             190 + layers * min(90, max(36, 560 // layers)),
             f"Attention of {name} in each layer and head",
             head_clicked,
         )
         live_figure(
-            patches.token_attention(digit, row, token, layer, head),
+            patches.token_attention(digit, row, token, layer, head, classifier.spec.colour),
             "inside_looks",
             LARGE,
             f"Attention of {name} in layer {layer}, head {head}",
@@ -162,9 +170,9 @@ def rollouts(classifier: "Classifier", digit: np.ndarray) -> None:
     rolled = attention.rollout(classifier.attention(digit), fusion, discard)
     supporting = attention.gradient_rollout(classifier, digit, target, fusion, discard)
     with st.grid(2, min_column_width=PANELS):
-        figure = patches.rollout(digit, rolled)
+        figure = patches.rollout(digit, rolled, classifier.spec.colour)
         live_figure(figure, "inside_rollout", LARGE, "How much of each patch reaches the answer")
-        figure = patches.gradient_rollout(digit, supporting, target)
+        figure = patches.gradient_rollout(digit, supporting, target, classifier.spec.colour)
         live_figure(figure, "inside_gradient_rollout", LARGE, f"How much each patch supports {target}")
     if not supporting.any():
         st.caption(f"No patch supports {target} with these settings.")
@@ -208,7 +216,12 @@ def logit_lens(classifier: "Classifier", digit: np.ndarray) -> None:
         "This is the logit lens (nostalgebraist 2020). Logits are scores before the softmax function.",
     )
     probabilities = attention.logit_lens(classifier, digit)
-    live_figure(patches.logit_lens(probabilities), "inside_lens", LINES, "Probability of each digit after each block")
+    live_figure(
+        patches.logit_lens(probabilities, classifier.spec.colour),
+        "inside_lens",
+        LINES,
+        "Probability of each digit after each block",
+    )
     table = pd.DataFrame(probabilities).rename_axis("blocks")
     parts.download("Probabilities by block (CSV)", lambda: table.to_csv(), "vit_logit_lens.csv")
 
@@ -239,7 +252,7 @@ def distances(classifier: "Classifier") -> None:
         return
     tokens = (SIDE // classifier.network.config.patch_size) ** 2 + 1
     uniform = float(attention.attention_distance(np.full((tokens, tokens), 1 / tokens)))
-    figure = patches.attention_distances(pixels, uniform)
+    figure = patches.attention_distances(pixels, uniform, classifier.spec.colour)
     live_figure(figure, "inside_distances", LINES, "Mean attention distance of each head")
     layers, heads = (range(1, count + 1) for count in pixels.shape)
     table = pd.DataFrame(pixels, layers, heads).rename_axis("layer").add_prefix("head ")
