@@ -65,16 +65,13 @@ def test_drawn_digit_is_explained_in_every_view(page):
         expect(figure(page, key).locator(".infolayer [class^=cb]").first).to_be_visible()  # a legend
 
     option(page, "view", VIEWS.index("detector")).click()
-    for number in range(1, 8):
-        expect(page.get_by_role("heading", name=f"{number}. ")).to_be_visible()
-        if number == 3:  # the anchors
-            scores = figure(page, "inside_anchor_scores")
-            before = scores.evaluate("plot => plot.layout.title.text")
-            click(page, "inside_anchors", 0.97, 0.1)  # where the scene is empty
-            wait_until(page, lambda: scores.evaluate("plot => plot.layout.title.text") != before)  # noqa: B023
+    for number in (2, 3):
         button(page, "inside_next").click()
-    expect(page.get_by_role("heading", name="8. ")).to_be_visible()
-    expect(button(page, "inside_next")).to_be_disabled()
+        expect(page.get_by_role("heading", name=f"{number}. ")).to_be_visible()
+    scores = figure(page, "inside_anchor_scores")
+    before = scores.evaluate("plot => plot.layout.title.text")
+    click(page, "inside_anchors", 0.97, 0.1)  # where the scene is empty
+    wait_until(page, lambda: scores.evaluate("plot => plot.layout.title.text") != before)
     assert not failed(page)
 
 
@@ -92,7 +89,7 @@ def test_detector_on_a_phone(phone, app):
     assert fits(phone)
 
     phone.goto(f"{app}/inside?view=detector&inside_step=boxes")
-    option(phone, "inside_truth", 2).tap()  # the visitor draws the boxes
+    option(phone, "inside_truth", -1).tap()  # the visitor draws the boxes
     box = phone.locator(".st-key-inside_true_boxes .upper-canvas")
     box.scroll_into_view_if_needed()
     phone.wait_for_timeout(1000)
