@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from numbers import Number
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
@@ -135,7 +135,7 @@ def study_section(
     study: Study, by_source: Mapping[str, Result], expected: str | None, names: Mapping[str, str]
 ) -> Section:
     texts = [study.question, study.method]
-    if expected in study.answers:
+    if expected is not None and expected in study.answers:
         texts.append(f"We expected: {study.answers[expected]}")
     parts = [part for source, result in by_source.items() for part in result_parts(study, source, result, names)]
     return Section(study.title, texts, parts)
@@ -271,7 +271,7 @@ def table(
 
 
 def cell(value: object) -> Cell:
-    if not isinstance(value, Number):
+    if not isinstance(value, int | float | np.number):
         return Cell(str(value), False)
     is_whole = math.isfinite(value) and (value == int(value) or abs(value) >= 10_000)
     return Cell("–" if math.isnan(value) else f"{value:,.0f}" if is_whole else f"{value:,.4g}", True)

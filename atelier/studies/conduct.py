@@ -287,7 +287,7 @@ def keep_arrays(file: Path, rows: list[Row]) -> None:
     }
     if arrays:
         content = io.BytesIO()
-        np.savez_compressed(content, **(files.read_npz(file) | arrays))
+        np.savez_compressed(content, allow_pickle=False, **(files.read_npz(file) | arrays))
         files.write(file, content.getvalue())
 
 

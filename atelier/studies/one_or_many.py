@@ -169,11 +169,12 @@ def the_start(both: pd.DataFrame) -> tuple[str | None, dict[str, Any], tuple[str
         (kind(overlap), "several" if overlap < 0 else "touching", counts) for overlap, counts in several.iterrows()
     ]
     paying = [of_kind for of_kind in kinds if pays(of_kind[2])]
-    name, answer, counts = [*paying, kinds[-1]][0]
+    answer: str | None
+    name, key, counts = [*paying, kinds[-1]][0]
     if paying:
-        start = f"A detector pays from {name} on."
+        start, answer = f"A detector pays from {name} on.", key
     else:
-        start, answer = f"A detector does not pay, even with {name}.", "never" if answer == "touching" else None
+        start, answer = f"A detector does not pay, even with {name}.", "never" if key == "touching" else None
     detector, pieces = share(counts, "detector"), share(counts, "pieces")
     readings = (
         f"With {name}, {MODELS[readers()[1]].title} reads {sweeps.percent(detector)} of the numbers correctly.",

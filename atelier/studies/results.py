@@ -60,8 +60,9 @@ class Provenance:
         """
         if not isinstance(values, dict):
             raise ValueError("not an object")
-        types = {"seeds": list, "versions": dict, "weights": dict}
-        provenance = cls(**{field.name: values.get(field.name) for field in fields(cls)})
+        types: dict[str, Any] = {"seeds": list, "versions": dict, "weights": dict}
+        known: dict[str, Any] = {field.name: values.get(field.name) for field in fields(cls)}
+        provenance = cls(**known)
         for field in fields(cls):
             allowed = types.get(field.name, (int, float) if field.type is float else field.type)
             if not isinstance(getattr(provenance, field.name), allowed):
@@ -134,7 +135,8 @@ def merged(results: list[Result]) -> Result:
     table = pd.concat([result.table for result in alike]).drop_duplicates("network")
     kept = {*MODELS, *results[0].table.network, *(run.id for run in Run.all(paths.RUNS))}
     table = table[table.network.isin(kept)].reset_index(drop=True)
-    predictions, weights = {}, {}
+    predictions: dict[str, np.ndarray] = {}
+    weights: dict[str, str] = {}
     for result in reversed(alike):
         predictions |= result.predictions
         weights |= result.provenance.weights
