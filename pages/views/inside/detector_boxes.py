@@ -19,7 +19,7 @@ from pages.ui.live import live_picture
 if TYPE_CHECKING:
     from atelier.explain.proposals import Decision, Trace
 
-TRUTHS = {"hidden": "Hide", "drawn": "I draw them", "known": "Show them"}
+TRUTHS = {"hidden": "Hide", "known": "Show them", "drawn": "I draw them"}
 SCORE, OVERLAP = 0.5, 0.3  # the detector's own thresholds, where the sliders begin
 CANVAS = 760, 300  # pixels, the most that the canvas for true boxes takes
 SHORTEST = 6  # pixels of the canvas: a smaller box is only a click

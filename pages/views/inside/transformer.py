@@ -12,8 +12,7 @@ from plotly.graph_objects import Figure
 from atelier import zoo
 from atelier.data import mnist
 from atelier.data.mnist import CLASSES, SIDE
-from atelier.figures import patches
-from atelier.figures.curves import position_similarity
+from atelier.figures import panels, patches
 from atelier.zoo import Family
 from pages.ui import networks, parts
 from pages.ui.live import live_figure
@@ -68,7 +67,7 @@ def stations(classifier: "Classifier", digit: np.ndarray) -> None:
             passage.embedded, "Patch", 1, "What does a patch become?", subtitle, classifier.spec.colour
         )
         station(2, figure, "The embedding of each patch")
-        station(3, position_similarity(similarity), "The similarity of any two position embeddings")
+        station(3, panels.position_similarity(similarity), "The similarity of any two position embeddings")
         station(
             4,
             patches.class_token_attention(digit, collected, classifier.spec.colour),
