@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as Picture
 from plotly.graph_objects import Figure, Heatmap, Image, Scatter
 
-from atelier.figures import curves, plotting
+from atelier.figures import panels, plotting
 
 if TYPE_CHECKING:
     from atelier.explain.proposals import Decision, SlidingWindow, Trace
@@ -286,7 +286,7 @@ def detections(scene: np.ndarray, decision: "Decision", true: np.ndarray) -> Fig
     """
     detections, boxes = decision.detections, decision.candidates.boxes
     dropped = boxes[~np.isin(np.arange(len(boxes)), decision.kept)]
-    figure = curves.boxes(scene, detections.boxes, detections.labels, detections.scores, KEPT)
+    figure = panels.boxes(scene, detections.boxes, detections.labels, detections.scores, KEPT)
     grey = plotting.lines(plotting.rectangles(*dropped.T), DROPPED, 1)
     blue = plotting.lines(plotting.rectangles(*np.reshape(true, (-1, 4)).T), TRUE, 3).update(line_dash="dash")
     return figure.add_traces([grey, blue])

@@ -14,7 +14,7 @@ import pandas as pd
 from plotly.graph_objects import Figure, Image, Scatter
 
 from atelier.data.mnist import SIDE
-from atelier.figures import curves, plotting
+from atelier.figures import curves, panels, plotting
 from atelier.figures.plotting import TEXT
 
 COLUMNS = 6  # of a sheet of digits
@@ -104,13 +104,13 @@ def trade_off(table: pd.DataFrame, cost: str, title: str, axis: str) -> Figure:
 
 def confusion(counts: np.ndarray, title: str, colour: str, marked: tuple[int, int] | None = None) -> Figure:
     """A confusion matrix under a network's name, with a frame around a cell (true digit, predicted digit)."""
-    figure, wrong = curves.confusion(counts, colour), counts.sum() - np.trace(counts)
+    figure, wrong = panels.confusion(counts, colour), counts.sum() - np.trace(counts)
     subtitle = f"<span style='font-size: {TEXT}px'>{wrong:,} of {counts.sum():,} digits misread</span>"
     figure.update_layout(title_text=f"<b>{escape(title)}</b><br>{subtitle}")
     if marked:
         true, predicted = marked
         frame = {"x0": predicted - 0.5, "x1": predicted + 0.5, "y0": true - 0.5, "y1": true + 0.5}
-        figure.add_shape(type="rect", line={"color": curves.WRONG, "width": 4}, **frame)
+        figure.add_shape(type="rect", line={"color": panels.WRONG, "width": 4}, **frame)
     return figure
 
 

@@ -1,8 +1,11 @@
-"""The controls of a recipe, a part of the Train page's form. Their values lie in the session, so that they outlive a
-change of page: `recipe_…` for fields of Recipe, `vary_…` of Augmentation, `size_…` for sizes of a network."""
+"""The controls of a recipe, a part of the Train page's form.
+
+Their values are in the session, so that they outlive a change of page: `recipe_…` for fields of Recipe, `vary_…` for
+fields of Augmentation, `size_…` for sizes of a network.
+"""
 
 from dataclasses import asdict, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -11,21 +14,105 @@ from atelier.runs.overview import PLACES
 from atelier.zoo import MODELS
 
 TRAIN_SIZES = (100, 200, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 15_000, 20_000, 30_000, TRAINING_DIGITS)
-OWN = {field for spec in MODELS.values() for field in spec.recipe_fields}  # fields that few networks use
-OWN_FIELDS = {  # label and help of fields of Recipe that only some networks use
-    "variations": ("Varied copies", "How many varied copies of each digit are made and kept."),
-    "digits_per_scene": ("Digits per scene", "Training scenes hold one digit to this many."),
+SPECIAL = {field for spec in MODELS.values() for field in spec.recipe_fields}  # fields that only some networks use
+
+
+class Plan(NamedTuple):
+    """A training that can be started."""
+
+    model: str
+    recipe: Recipe
+    sizes: dict[str, Any]  # those that differ from the network's default ones
+    device: str  # one of PLACES
+
+
+class Control(NamedTuple):
+    """A number, or a choice if there are options."""
+
+    label: str
+    help: str
+    step: float = 1
+    options: tuple[str | int, ...] = ()
+
+
+# Labels --------------------------------------------------------------------------------------------------------------
+
+VARIES = "different for each network"
+RECIPE = {  # by field of Recipe; augmentation has controls of its own
+    "epochs": Control("Epochs", "How many times the network sees each training digit."),
+    "train_size": Control(
+        "Training digits", "Fewer digits train faster, but unusual handwriting is misread more. A larger batch shrinks."
+    ),
+    "batch_size": Control("Batch size", "How many digits the network sees before each change of its weights."),
+    "optimizer": Control(
+        "Optimiser", "The rule that changes the weights. Muon is made for Transformers.", options=OPTIMIZERS
+    ),
+    "learning_rate": Control(
+        "Learning rate", "The size of the largest step. Small steps learn slowly; large steps undo progress.", 0.001
+    ),
+    "schedule": Control(
+        "Schedule",
+        "How the learning rate changes. One-cycle rises and falls, cosine only falls.",
+        options=SCHEDULES,
+    ),
+    "weight_decay": Control("Weight decay", "How strongly each step pulls the weights towards zero.", 0.01),
+    "label_smoothing": Control(
+        "Label smoothing",
+        "The share of certainty that training takes from the true digit, against overconfidence.",
+        0.05,
+    ),
+    "ema_decay": Control(
+        "Averaging", "Averages the weights over many steps, so results jump less. 0 switches it off.", 0.005
+    ),
+    "validation_size": Control("Validation digits", "How many other digits test the network after each epoch.", 100),
+    "seed": Control("Seed", "The start of all random numbers. On a CPU, the same seed gives the same network."),
+    "precision": Control(
+        "Precision",
+        "How exactly numbers are computed. 16 bits are faster on devices made for them.",
+        options=PRECISIONS,
+    ),
+    "variations": Control("Copies of each digit", "How many varied copies of each digit the network sees."),
+    "digits_per_scene": Control("Digits per scene", "The largest number of digits in a training scene."),
 }
-EACH_ITS_OWN = "each its own"  # where several networks are chosen whose recipes differ
+DEVICE = Control("Device", "The part of this computer that trains. A GPU is faster than the CPU.", options=PLACES)
+OPTIONS = {  # of any choice; other options are shown as they are
+    "sgd": "SGD",
+    "adamw": "AdamW",
+    "muon": "Muon",
+    "one-cycle": "One-cycle",
+    "cosine": "Cosine",
+    "constant": "Constant",
+    "auto": "Automatic",
+    "32-true": "32 bits",
+    "bf16-mixed": "16 bits (bfloat16)",
+    "16-mixed": "16 bits (float16)",
+    "cpu": "CPU",
+    "cuda": "GPU (NVIDIA)",
+    "mps": "GPU (Apple)",
+    "glyphs": "Letters",
+    "imagenet": "Photographs (ImageNet)",
+    "none": "Nothing (random weights)",
+}
+AUGMENTATION = "Vary the training digits (augmentation)"
+AUGMENTATION_HELP = "Each digit looks a little different every time, so that the network does not memorise pictures."
+LIMITS = {  # by field of Augmentation
+    "rotation": Control("Rotation", "The largest rotation, in degrees.", 0.05),
+    "slant": Control("Slant", "The largest slant, in pixels to the side per pixel of height.", 0.05),
+    "scale": Control("Scale", "The largest change of size, as a share of the size.", 0.05),
+    "stretch": Control("Stretch", "The largest change of width against height, as a share.", 0.05),
+    "shift": Control("Shift", "The largest shift, in pixels.", 0.05),
+    "bend": Control("Bend", "How far strokes are bent, in pixels.", 0.05),
+    "stroke": Control("Stroke", "The largest change of a stroke's outline, in pixels: at most 1.", 0.05),
+}
 
 state = st.session_state
 
 
-# Into the controls and out of them -----------------------------------------------------------------------------------
+# Values --------------------------------------------------------------------------------------------------------------
 
 
 def fill(recipes: list[Recipe], sizes: dict[str, Any]) -> None:
-    """Set every control to what the recipes share, and to these sizes; empty what differs."""
+    """Set every control to the value that all recipes share, and to these sizes; clear those that differ."""
     for field in fields(Recipe):
         values = {getattr(recipe, field.name) for recipe in recipes}
         state[f"recipe_{field.name}"] = values.pop() if len(values) == 1 else None
@@ -36,162 +123,87 @@ def fill(recipes: list[Recipe], sizes: dict[str, Any]) -> None:
     state.update({f"size_{size}": value for size, value in sizes.items()})
 
 
-def read_recipe(model: str, preset: Recipe, alone: bool) -> Recipe:
-    """A network's preset with what the controls say; `alone` if it is the only one that is chosen.
+def chosen_plan(model: str, preset: Recipe, alone: bool) -> Plan:
+    """A training with the values of the controls.
+
+    Args:
+        model: a name in MODELS.
+        preset: for the values that the controls leave open.
+        alone: whether no other network is chosen; only then do its sizes and its special fields have controls.
 
     Raises:
-        RecipeError: if that cannot work.
+        RecipeError: for values that cannot work.
     """
-    asked = {}
-    for field in fields(Recipe):
-        offered = (
-            field.name in MODELS[model].recipe_fields and alone if field.name in OWN else field.name != "augmentation"
-        )
-        if offered and state[f"recipe_{field.name}"] is not None:
-            asked[field.name] = state[f"recipe_{field.name}"]
+    names = [name for name in RECIPE if name not in SPECIAL or (alone and name in MODELS[model].recipe_fields)]
+    values = {name: state[f"recipe_{name}"] for name in names if state[f"recipe_{name}"] is not None}
     if state.recipe_augmentation is not None:  # else each network keeps its own
-        limits = {limit.name: state[f"vary_{limit.name}"] for limit in fields(Augmentation)}
-        asked["augmentation"] = Augmentation(**limits) if state.vary else NO_AUGMENTATION
-    return replace(preset, **asked)
-
-
-def read_network(model: str) -> dict[str, Any]:
-    """The sizes of a network that differ from its default ones."""
-    sizes = MODELS[model].default_sizes
-    return {size: state[f"size_{size}"] for size, default in sizes.items() if state[f"size_{size}"] != default}
+        limits = {name: state[f"vary_{name}"] for name in LIMITS}
+        values["augmentation"] = Augmentation(**limits) if state.vary else NO_AUGMENTATION
+    sizes = {size: state[f"size_{size}"] for size in MODELS[model].default_sizes} if alone else {}
+    changed = {size: value for size, value in sizes.items() if value != MODELS[model].default_sizes[size]}
+    return Plan(model, replace(preset, **values), changed, state.train_device)
 
 
 def shrink_batch() -> None:
-    """A batch cannot hold more digits than there are."""
+    """Make the batch smaller if it holds more than all training digits."""
     digits, batch = state.recipe_train_size, state.recipe_batch_size
     if digits and batch and batch > digits:
         state.recipe_batch_size = max(2, digits // 10)
 
 
-# What is shown -------------------------------------------------------------------------------------------------------
+# Controls ------------------------------------------------------------------------------------------------------------
 
 
 def show(models: list[str]) -> None:
-    """Everything that a recipe consists of; what only one network has, if it alone is chosen."""
+    """All controls for these networks; special fields and sizes only for a single one."""
+    alone = MODELS[models[0]] if len(models) == 1 else None
     with st.grid("auto", min_column_width=230):
-        number("recipe_epochs", "Epochs", "How often the network sees each training digit.")
-        digits = sorted({*TRAIN_SIZES, state.recipe_train_size or TRAINING_DIGITS})
-        st.select_slider(
-            "Training digits",
-            digits if state.recipe_train_size else [None, *digits],
-            key="recipe_train_size",
-            format_func=lambda size: f"{size:,}" if size else EACH_ITS_OWN,
-            help="How many of the 55,000 it learns from. With fewer it is quicker, and lost with unusual hands. A "
-            "batch that would be larger shrinks.",
-            on_change=shrink_batch,
-            persist_state="session",
-        )
-        number("recipe_batch_size", "Batch size", "How many digits it sees before each correction, a step.")
-        choice(
-            "recipe_optimizer",
-            "Optimiser",
-            "The rule that makes corrections of errors. Muon is for the ViT.",
-            OPTIMIZERS,
-        )
-        number(
-            "recipe_learning_rate",
-            "Learning rate",
-            "How far a step corrects, at most. Too little learns slowly, too much breaks what was learnt.",
-            0.001,
-        )
-        choice(
-            "recipe_schedule",
-            "Schedule",
-            "How the learning rate goes: one-cycle climbs and falls, cosine only falls, constant stays.",
-            SCHEDULES,
-        )
-        number(
-            "recipe_weight_decay",
-            "Weight decay",
-            "How hard each step pulls the weights towards zero, so that none grows without need.",
-            0.01,
-        )
-        number(
-            "recipe_label_smoothing",
-            "Label smoothing",
-            "How much certainty is kept back from the true digit, so that the network does not become too sure.",
-            0.05,
-        )
-        number(
-            "recipe_ema_decay",
-            "Averaging",
-            "Each step, the weights that answer keep this share of themselves and take the rest from those that learn: "
-            "a calm mean. 0 switches it off.",
-            0.005,
-        )
-        number("recipe_validation_size", "Validation digits", "How many of 5,000 others test it each epoch.", 100)
-        number("recipe_seed", "Seed", "Decides all that is random: on a CPU, the same seed gives the same network.")
-        choice(
-            "recipe_precision",
-            "Precision",
-            "How exactly it computes. bf16 and 16 are quicker where the device is made for them; auto knows.",
-            PRECISIONS,
-        )
-        choice(
-            "train_device",
-            "Device",
-            "What computes. auto takes a GPU where there is one: cuda is NVIDIA's, mps Apple's.",
-            PLACES,
-        )
-        if len(models) == 1:
-            own(models[0])
-    augmentation()
-
-
-def own(model: str) -> None:
-    """What only this network has."""
-    for size in MODELS[model].sizes:
-        if size.choices:
-            choice(f"size_{size.name}", size.label, size.help, size.choices)
-        else:
-            number(f"size_{size.name}", size.label, size.help, size.step)
-    for field in MODELS[model].recipe_fields:
-        number(f"recipe_{field}", *OWN_FIELDS[field])
-
-
-def augmentation() -> None:
-    """How far the digits are varied."""
+        for name, control in RECIPE.items():
+            if name == "train_size":
+                training_digits(control)
+            elif name not in SPECIAL or (alone and name in alone.recipe_fields):
+                widget(f"recipe_{name}", control)
+        widget("train_device", DEVICE)
+        for size in alone.sizes if alone else ():
+            widget(f"size_{size.name}", Control(size.label, size.help, size.step, size.choices))
     if state.recipe_augmentation is None:
-        st.markdown(f"How far the training digits are varied (augmentation): {EACH_ITS_OWN}")
+        with st.container(key="augmentation_varies"):
+            st.markdown(f"{AUGMENTATION}: {VARIES}")
         return
-    st.toggle(
-        "Vary the training digits (augmentation)",
-        key="vary",
-        help="Shows each digit a little different every time, so that the network learns digits and not pictures.",
-        persist_state="session",
-    )
-    told = {
-        "rotation": "Degrees by which a digit is turned, at most.",
-        "slant": "Pixels to the side per pixel of height, at most.",
-        "scale": "Share by which it grows or shrinks, at most.",
-        "stretch": "Share by which it becomes wider or taller, at most.",
-        "shift": "Pixels by which it is moved, at most.",
-        "bend": "Pixels by which its strokes are bent, typically.",
-        "stroke": "Pixels by which its strokes become thicker or thinner, at most 1.",
-    }
+    st.toggle(AUGMENTATION, key="vary", help=AUGMENTATION_HELP, persist_state="session")
     if state.vary:
         with st.grid("auto", min_column_width=130):
-            for name, sentence in told.items():
-                number(f"vary_{name}", name.capitalize(), sentence, 0.05)
+            for name, control in LIMITS.items():
+                widget(f"vary_{name}", control)
 
 
-def number(key: str, label: str, told: str, step: float = 1) -> None:
-    form = {"min_value": 0} if isinstance(step, int) else {"min_value": 0.0, "format": "%g"}
-    if may_be_empty(key):
-        form |= {"value": None, "placeholder": EACH_ITS_OWN}
-    st.number_input(label, key=key, help=told, step=step, persist_state="session", **form)
+def training_digits(control: Control) -> None:
+    digits = sorted({*TRAIN_SIZES, state.recipe_train_size or TRAINING_DIGITS})
+    st.select_slider(
+        control.label,
+        digits if state.recipe_train_size else [None, *digits],
+        key="recipe_train_size",
+        format_func=lambda size: f"{size:,}" if size else VARIES,
+        help=control.help,
+        on_change=shrink_batch,
+        persist_state="session",
+    )
 
 
-def choice(key: str, label: str, told: str, options: tuple[str | int, ...]) -> None:
-    form = {"index": None, "placeholder": EACH_ITS_OWN} if may_be_empty(key) else {}
-    st.selectbox(label, options, key=key, help=told, persist_state="session", **form)
+def widget(key: str, control: Control) -> None:
+    """A control; empty where the recipes of several chosen networks differ."""
+    may_be_empty = key.startswith("recipe_") and len(state.train_networks) > 1
+    common: dict[str, Any] = {"key": key, "help": control.help, "persist_state": "session"}
+    if may_be_empty:
+        common |= {"placeholder": VARIES}
+    if control.options:
+        empty = {"index": None} if may_be_empty else {}
+        st.selectbox(control.label, control.options, format_func=option_label, **empty, **common)
+    else:
+        form = {"min_value": 0} if isinstance(control.step, int) else {"min_value": 0.0, "format": "%g"}
+        empty = {"value": None} if may_be_empty else {}
+        st.number_input(control.label, step=control.step, **form, **empty, **common)
 
 
-def may_be_empty(key: str) -> bool:
-    """Where there are several networks, a field of their recipes may differ."""
-    return key.startswith("recipe_") and len(state.train_networks) > 1
+def option_label(option: str | int) -> str:
+    return OPTIONS.get(option, str(option))

@@ -1,109 +1,108 @@
-"""The form that asks for a training, the upper part of the Train page."""
+"""The form that starts a training, the upper part of the Train page."""
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from atelier import MODELS, paths
-from atelier.bench.estimate import estimate, load_throughput
 from atelier.data.mnist import DamagedDataError
-from atelier.recipe import Recipe
 from atelier.runs import jobs
-from atelier.runs.overview import ACTIVE, Summary, duration, signs
-from pages.ui import networks, parts
-from pages.views.train import recipe_controls
+from atelier.runs.overview import Summary
+from pages.ui import parts
+from pages.views.train import recipe_controls, time_estimate
+from pages.views.train.recipe_controls import Plan
 
-PRESETS = {
-    "demo": "Short, and already good.",
-    "full": "The recipe of the shipped weights: slow, and as good as it gets.",
+DOUBLE_CLICK = 1.0  # seconds after a start in which another click on Start is ignored
+
+# Labels
+PRESETS = {"demo": "Demo", "full": "Full"}  # a preset of another name is shown by its name
+PROMISES = {
+    "demo": "Quick version, good results",
+    "full": "The recipe of the ready-made networks: slow, best results",
 }
-PATIENCE = 300  # seconds for measuring this machine
-DOUBLE_CLICK = 1.0  # seconds in which a second click on Start belongs to the first
 
 state = st.session_state
 
 
-class Plan(NamedTuple):
-    """A training that can be started."""
-
-    model: str
-    recipe: Recipe
-    network: dict[str, Any]  # what differs from the network's default config
-    device: str
-
-
 @dataclass
 class Starting:
-    """What came of pressing Start. One object a session, changed in place: after any click, Streamlit begins another
-    script at once, and ends the one before at its next access to the session or to the screen. Meanwhile that one may
-    be starting runs."""
+    """The starts of a session.
 
-    asked: bool = False  # Start has been pressed
+    It is one object, changed in place: each click makes Streamlit begin another script at once, and end the previous
+    one at its next access to the session or the screen. That one may be starting runs meanwhile.
+    """
+
+    requested: bool = False  # Start has been pressed
     busy: bool = False  # runs are being started
-    ended: float = -DOUBLE_CLICK  # when that was done, by the monotonic clock
+    ended: float = -DOUBLE_CLICK  # when the last start ended, by the monotonic clock
     started: list[str] = field(default_factory=list)  # ids of runs that the page has not yet moved to
-    refused: tuple[list[Plan], str] = ([], "")  # what could not be started, and why
+    refused: tuple[list[Plan], str] = ([], "")  # plans that could not be started, and why
 
 
-# What the controls do ------------------------------------------------------------------------------------------------
+# Actions -------------------------------------------------------------------------------------------------------------
 
 
-def chosen() -> list[str]:
+def chosen_networks() -> list[str]:
     return [model for model in MODELS if model in state.train_networks]
 
 
+def presets() -> list[str]:
+    """The presets that all chosen networks have."""
+    specs = [MODELS[model] for model in chosen_networks() or MODELS]
+    return [preset for preset in specs[0].presets if all(preset in spec.presets for spec in specs)]
+
+
 def fill_from_preset() -> None:
-    """Set every control to what the presets of the chosen networks share."""
-    state.train_preset = state.train_preset or "demo"
-    recipes = [MODELS[model].presets[state.train_preset] for model in chosen() or MODELS]
-    recipe_controls.fill(
-        recipes, {size: value for model in chosen() for size, value in MODELS[model].default_sizes.items()}
-    )
+    """Set every control to the value that the presets of the chosen networks share."""
+    if state.train_preset not in presets():
+        state.train_preset = presets()[0]
+    specs = [MODELS[model] for model in chosen_networks()]
+    recipes = [spec.presets[state.train_preset] for spec in specs or MODELS.values()]
+    recipe_controls.fill(recipes, {size: value for spec in specs for size, value in spec.default_sizes.items()})
 
 
 def duplicate(run: Summary) -> None:
-    """Set every control to what a run was asked to do."""
+    """Set every control to the settings of a run."""
     state.update(train_networks=[run.model], train_preset=None, train_recipe=True, train_device=run.place)
     recipe_controls.fill([run.recipe], run.sizes)
-    state.toast = f"The form on top now holds recipe and device of {run.name}. Change what you like, then press Start."
+    state.toast = f"The form now has the recipe of {run.name}. Change it, then press Start."
 
 
-def plans() -> list[Plan]:
-    """What the form asks for.
+def chosen_plans() -> list[Plan]:
+    """The trainings that the form describes.
 
     Raises:
-        RecipeError: if that cannot work.
+        RecipeError: for settings that cannot work.
     """
-    asked, alone, preset = [], len(chosen()) == 1, state.train_preset or "demo"
-    for model in chosen():
-        recipe = recipe_controls.read_recipe(model, MODELS[model].presets[preset], alone)
-        network = recipe_controls.read_network(model) if alone else {}
-        asked.append(Plan(model, recipe, network, state.train_device))
-    return asked
+    models, preset = chosen_networks(), state.train_preset or presets()[0]
+    return [
+        recipe_controls.chosen_plan(model, MODELS[model].presets[preset], alone=len(models) == 1) for model in models
+    ]
 
 
-def ask_to_start() -> None:
-    """For the button. The second half of a double click asks for nothing."""
+def request_start() -> None:
+    """For the button. The second half of a double click is ignored."""
     starting = state.starting
-    starting.asked = not starting.busy and time.monotonic() - starting.ended >= DOUBLE_CLICK
+    starting.requested = not starting.busy and time.monotonic() - starting.ended >= DOUBLE_CLICK
 
 
 def start(plans: list[Plan], starting: Starting) -> None:
-    """Start the first and queue the others. Calls nothing of Streamlit's, so that it is not ended half way."""
-    starting.busy, starting.asked = True, False
+    """Start the first training and queue the others.
+
+    It calls no function of Streamlit, so that Streamlit cannot end it half way.
+    """
+    starting.busy, starting.requested = True, False
     refusals = []
     try:
         for plan in plans:
             try:
-                run = jobs.start(plan.model, plan.recipe, plan.network, plan.device, paths.RUNS)
+                run = jobs.start(plan.model, plan.recipe, plan.sizes, plan.device, paths.RUNS)
             except (ValueError, DamagedDataError) as error:
                 refusals.append(str(error) if len(plans) == 1 else f"{MODELS[plan.model].title}: {error}")
             except OSError as error:
-                why = error.strerror or error
-                refusals.append(f"The run's folder could not be made ({why}). Make room, then start again.")
+                reason = error.strerror or error
+                refusals.append(f"The run's folder could not be made ({reason}). Free some space and start again.")
             else:
                 starting.started.append(run.id)
         starting.refused = plans, " ".join(refusals)
@@ -112,149 +111,101 @@ def start(plans: list[Plan], starting: Starting) -> None:
 
 
 def move_to_started() -> None:
-    """Look at the first run that has been started, and at the curves of the others beside it."""
+    """Show the first started run, with the curves of the others."""
     if started := state.starting.started:
         state.update(run=started[0], compare=[*state.get("compare", ()), *started[1:]])
         started.clear()
 
 
-# What is shown -------------------------------------------------------------------------------------------------------
+# The form ------------------------------------------------------------------------------------------------------------
 
 
 def form() -> None:
-    """Asks for a training, and starts it."""
+    """The form: networks, preset, Start, the estimated time, and the recipe behind an expander."""
     if "train_networks" not in state:
-        state.update(train_networks=[*MODELS][:1], train_preset="demo", train_device="auto", starting=Starting())
+        state.update(train_networks=[*MODELS][:1], train_preset=None, train_device="auto", starting=Starting())
         fill_from_preset()
     move_to_started()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        st.pills(
-            "Networks",
-            list(MODELS),
-            selection_mode="multi",
-            key="train_networks",
-            format_func=lambda model: MODELS[model].title,
-            help="Choose one, or several: they learn one after another.",
-            on_change=fill_from_preset,
-            persist_state="session",
-            wrap=True,
-        )
-        st.segmented_control(
-            "Recipe",
-            list(PRESETS),
-            key="train_preset",
-            format_func=str.capitalize,
-            help="  \n".join(f"**{preset.capitalize()}**: {told}" for preset, told in PRESETS.items()),
-            on_change=fill_from_preset,
-            persist_state="session",
-        )
-        st.button(
-            "Start",
-            key="train_start",
-            type="primary",
-            icon=":material/play_arrow:",
-            width=160,
-            on_click=ask_to_start,
-            disabled=state.starting.asked or state.starting.busy or not state.train_networks,
-        )
+        choices()
         beside = st.container(gap=None, width=290)
     below = st.container()
     with st.expander("Change the recipe", key="train_recipe", icon=":material/tune:", on_change="rerun"):
-        recipe_controls.show(chosen())
+        recipe_controls.show(chosen_networks())
+    plans, seconds, refusal = [], None, ""
     with below:
-        answer(beside)
-
-
-def answer(beside: DeltaGenerator) -> None:
-    """How long it will take, or why it cannot be; and the start, once it was asked for."""
-    asked, seconds, refusal = [], [], ""
-    try:
-        asked = plans()
-        place = place_of(state.train_device)
-        throughput = throughput_of(place, chosen())
-        seconds = [seconds_of(plan, throughput) for plan in asked] if throughput else []
-    except ValueError as error:
-        refusal = str(error)
-    starting = state.starting
-    if starting.asked or starting.busy or starting.started:
-        with st.spinner("Checks the recipe …"):
-            if starting.asked:
-                start([] if refusal else asked, starting)
-            while starting.busy:  # in a script that has been overtaken by this one
-                time.sleep(0.1)
-        st.rerun()
-    refused, reason = starting.refused
-    if refusal or (reason and refused == asked):
-        st.error(parts.escape_markdown(refusal or reason), icon=":material/block:")
-    elif asked:
+        try:
+            plans = chosen_plans()
+            seconds = time_estimate.seconds(plans, state.train_device)
+        except ValueError as error:
+            plans, refusal = [], str(error)
+        start_if_requested(plans)
+        refused, reason = state.starting.refused
+        if not refusal and plans == refused:
+            refusal = reason
+        if refusal:
+            with st.container(key="train_refusal"):
+                st.error(parts.escape_markdown(refusal), icon=":material/block:")
+    if plans and not refusal:
         with beside:
-            with st.container(key="train_estimate"):
-                if seconds:
-                    st.markdown(f":material/timer: {time_told(asked, seconds)}")
-                else:
-                    st.fragment(wait_for_speed, run_every=1)(state.train_device, chosen())
-            if is_preset(asked):
-                st.caption(PRESETS[state.train_preset])
+            time_estimate.show(plans, seconds, state.train_device)
+            if is_preset(plans):
+                st.container(key="train_promise").caption(PROMISES.get(state.train_preset, ""))
 
 
-def is_preset(asked: list[Plan]) -> bool:
-    """Whether one network is to be trained by a preset as it is: only of that is known how good it becomes."""
-    if len(asked) != 1 or not state.train_preset:
+def choices() -> None:
+    """The networks, the preset and the Start button."""
+    st.pills(
+        "Networks",
+        list(MODELS),
+        selection_mode="multi",
+        key="train_networks",
+        format_func=lambda model: MODELS[model].title,
+        help="Choose one or more. Several networks train one after another.",
+        on_change=fill_from_preset,
+        persist_state="session",
+        wrap=True,
+    )
+    st.segmented_control(
+        "Recipe",
+        presets(),
+        key="train_preset",
+        format_func=preset_label,
+        help="  \n".join(f"**{preset_label(preset)}**: {promise}" for preset, promise in PROMISES.items()),
+        on_change=fill_from_preset,
+        persist_state="session",
+    )
+    st.button(
+        "Start",
+        key="train_start",
+        type="primary",
+        icon=":material/play_arrow:",
+        width=160,
+        on_click=request_start,
+        disabled=state.starting.requested or state.starting.busy or not state.train_networks,
+    )
+
+
+def start_if_requested(plans: list[Plan]) -> None:
+    """Start the trainings if the button was pressed, and rerun the page when they are started."""
+    starting = state.starting
+    if not (starting.requested or starting.busy or starting.started):
+        return
+    with st.spinner("Checking the recipe …"):
+        if starting.requested:
+            start(plans, starting)
+        while starting.busy:  # in a script that this one has replaced
+            time.sleep(0.1)
+    st.rerun()
+
+
+def preset_label(preset: str) -> str:
+    return PRESETS.get(preset, preset.capitalize())
+
+
+def is_preset(plans: list[Plan]) -> bool:
+    """Whether the form describes one network with an unchanged preset: only then is the result known."""
+    if len(plans) != 1 or not state.train_preset:
         return False
-    return asked[0].recipe == MODELS[asked[0].model].presets[state.train_preset] and not asked[0].network
-
-
-# How long it will take -----------------------------------------------------------------------------------------------
-
-
-def time_told(plans: list[Plan], seconds: list[float]) -> str:
-    each = [f"{MODELS[plan.model].title} {duration(taken)}" for plan, taken in zip(plans, seconds, strict=True)]
-    return f"About **{duration(sum(seconds))}** on this machine" + (f": {', '.join(each)}" if len(each) > 1 else "")
-
-
-def wait_for_speed(device: str, models: list[str]) -> None:
-    """A fragment that looks again and again until it is known how fast these networks are on this machine."""
-    place = place_of(device)
-    if place is None:
-        st.markdown(":material/timer: How long? One moment …")
-    elif throughput_of(place, models):
-        st.rerun()
-    elif any(now in ACTIVE for now, *_ in signs(paths.RUNS).values()):
-        st.markdown(":material/timer: How long it takes will be measured when no network is trained.")
-    elif time.monotonic() - measuring(place) < PATIENCE:
-        st.markdown(":material/timer: Measuring this machine for a minute, to say how long it will take …")
-    else:
-        st.markdown(":material/timer: How long it will take is not known: this machine could not be measured.")
-
-
-def place_of(device: str) -> str | None:
-    """The device that "auto" is on this machine. None as long as PyTorch, which knows, is not there: it is imported in
-    the background, after the first screen.
-
-    Raises:
-        ValueError: if this machine does not have the device.
-    """
-    if not networks.load(next(iter(MODELS))).done():
-        return None
-    from atelier.devices import pick_device
-
-    return pick_device(device).type
-
-
-def throughput_of(place: str | None, models: list[str]) -> dict[str, Any] | None:
-    """What `python -m atelier bench throughput` has measured on a device; None if it has not yet for all of these."""
-    throughput = load_throughput(place) if place else None
-    return throughput if throughput and throughput["networks"].keys() >= set(models) else None
-
-
-def seconds_of(plan: Plan, throughput: dict[str, Any]) -> float:
-    """How long a training will take. ValueError for sizes that cannot work."""
-    sizes = {size: value for size, value in plan.network.items() if size != "backbone"}  # costs the same, from anywhere
-    return estimate(plan.model, sizes, plan.recipe, throughput)
-
-
-@st.cache_resource(show_spinner=False)
-def measuring(place: str) -> float:
-    """Have a device measured in the background, once. Returns when that began, by the monotonic clock."""
-    jobs.measure(place)
-    return time.monotonic()
+    (plan,) = plans
+    return plan.recipe == MODELS[plan.model].presets[state.train_preset] and not plan.sizes
