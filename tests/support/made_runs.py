@@ -1,12 +1,15 @@
-"""Runs made by hand: nothing is trained."""
+"""Runs made by hand, and small ones to train."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from atelier import MODELS
+from atelier.__main__ import main
+from atelier.recipe import Recipe
 from atelier.runs.folder import Run
+from atelier.training.setup import new_config
 
 DEMO = MODELS["cnn"].presets["demo"]
 COUNTS = (np.eye(10, dtype=int) * 490 + 1).tolist()
@@ -31,3 +34,22 @@ def stopped(folder: Path) -> Run:
     run.path("best.safetensors").write_bytes(b"weights")
     run.set_status("stopped")
     return run
+
+
+# Runs that train for a moment ----------------------------------------------------------------------------------------
+
+TINY = Recipe(epochs=3, batch_size=100, train_size=2000, optimizer="sgd", learning_rate=0.1, validation_size=200)
+
+
+def new_run(folder: Path, **changes) -> Run:
+    """A queued run of a CNN; `changes` are fields of its recipe."""
+    return Run.create(folder, new_config("cnn", replace(TINY, **changes), "cpu"))
+
+
+def resume(run: Run) -> int:
+    """Train a run to its end in this process; returns the exit code of the command line."""
+    return main(["train", "cnn", "--resume", run.id, "--runs", str(run.folder.parent)])
+
+
+def state(run: Run) -> str:
+    return run.status()[0]
