@@ -72,7 +72,7 @@ def _last_layer_features(network: nn.Module, digits: Tensor) -> Tensor:
     last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     with last.register_forward_pre_hook(lambda _, args: inputs.append(args[0])):
         network(digits)
-    return inputs[0]
+    return inputs[0].flatten(1)
 
 
 def _detector_features(network: nn.Module, digits: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class NeighbourIndex:
         pca = PCA(min(DIMENSIONS, *features.shape), random_state=0).fit(features)
         components, mean = pca.components_.astype(np.float16), pca.mean_.astype(np.float32)
         exact = (features - mean) @ components.T.astype(np.float32)
-        scale = np.array(np.abs(exact).max() / LARGEST, np.float32)
+        scale = np.array(np.abs(exact).max() / LARGEST or 1.0, np.float32)
         points = np.asfortranarray((exact / scale).round(), np.int8)  # component by component: the file is smaller
         spread = pca.explained_variance_ratio_.astype(np.float32)
         return cls(points, scale, mean, components, spread, np.array(weights_hash(classifier)))

@@ -203,12 +203,12 @@ def attributions(
         colorscale=_for_and_against() if signed else plotting.fading(colour, 0, 0.9),
         colorbar=plotting.colour_bar(unit),
     )
-    look = (AGAINST, plotting.ZERO, FOR) if signed else (plotting.ZERO, colour)
+    colours = (AGAINST, plotting.ZERO, FOR) if signed else (plotting.ZERO, colour)
     pictures = plotting.tile(np.stack([picture] * count), count, 0, right=GAP, below=0)
     figure = plotting.pictures(
         [
             Image(source=plotting.png(pictures), x0=0.5, y0=0.5, hoverinfo="skip"),
-            *plotting.with_legend(overlay, *look),
+            *plotting.with_legend(overlay, *colours),
             plotting.labels(np.arange(count) * width + SIDE / 2, [-1] * count, titles, "top center"),
         ],
         title,
@@ -253,8 +253,8 @@ def distances_from_pretrained(trained: Sequence[bool], distances: dict[int, floa
 
 
 def _signed(values: np.ndarray, colour: str, most: float, **options) -> Heatmap:
-    look = {"zmin": -most, "zmax": most, "colorscale": plotting.signed(colour)}
-    return Heatmap(z=values, **look | {"x0": 0.5, "y0": 0.5} | options)
+    scale = {"zmin": -most, "zmax": most, "colorscale": plotting.signed(colour)}
+    return Heatmap(z=values, **scale | {"x0": 0.5, "y0": 0.5} | options)
 
 
 def _max_abs(values: np.ndarray) -> float:

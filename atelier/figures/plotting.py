@@ -1,4 +1,4 @@
-"""Parts of all figures: a common look, sheets of small pictures, colour scales, lines.
+"""Parts of all figures: a common style, sheets of small pictures, colour scales, lines.
 
 Figures leave the colours of text, grid and background open. The page or the report sets them, light or dark.
 """
@@ -20,9 +20,9 @@ ZERO, BELOW = "#000000", "#737D88"  # of a scale around zero
 
 
 def figure(traces: list, title: str, subtitle: str, **layout: Any) -> Figure:
-    """A figure in the common look. A phone has room for 34 letters of title and 48 of subtitle."""
+    """A figure in the common style. A phone has room for 34 letters of title and 48 of subtitle."""
     text = f"<b>{title}</b><br><span style='font-size: {TEXT}px'>{subtitle}</span>"
-    look = {
+    style = {
         "template": "none",
         "title": {"text": text, "font": {"size": TITLE}, "x": 0, "y": 1, "yanchor": "top", "pad": {"t": 24}},
         "font": {"size": TEXT},
@@ -32,7 +32,7 @@ def figure(traces: list, title: str, subtitle: str, **layout: Any) -> Figure:
         "showlegend": False,
         "uirevision": "kept",
     }
-    return Figure(traces, look | layout)
+    return Figure(traces, style | layout)
 
 
 @cache

@@ -56,7 +56,7 @@ def spread(accuracies: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def panels(titles: Sequence[str], columns: int, title: str, subtitle: str, height: int) -> Figure:
+def subplots(titles: Sequence[str], columns: int, title: str, subtitle: str, height: int) -> Figure:
     """An empty figure of several panels with titles, row by row; `height` in pixels.
 
     Add traces by `add_trace(trace, *cell(number, columns))`.
@@ -65,8 +65,8 @@ def panels(titles: Sequence[str], columns: int, title: str, subtitle: str, heigh
     figure = make_subplots(
         rows, columns, subplot_titles=titles, horizontal_spacing=0.12 / columns, vertical_spacing=100 / height
     )
-    look = {"height": height, "margin": {"l": 8, "r": 8, "t": 100, "b": 110}, "showlegend": True}
-    figure.update_layout(plotting.figure([], title, subtitle, legend=LEGEND | BENEATH, **look).layout)
+    style = {"height": height, "margin": {"l": 8, "r": 8, "t": 100, "b": 110}, "showlegend": True}
+    figure.update_layout(plotting.figure([], title, subtitle, legend=LEGEND | BENEATH, **style).layout)
     return (
         figure.update_annotations(font={"size": plotting.TEXT})
         .update_yaxes(plotting.axis())

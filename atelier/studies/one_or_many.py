@@ -207,7 +207,7 @@ def figure(table: pd.DataFrame) -> Figure:
         "<b>Closer and closer</b>, 2 digits or more",
         "<b>Milliseconds for one number</b>",
     ]
-    figure = sweeps.panels(panels, 1, "When does a detector pay?", "Numbers read correctly · bottom: time", HEIGHT)
+    figure = sweeps.subplots(panels, 1, "When does a detector pay?", "Numbers read correctly · bottom: time", HEIGHT)
     for network in sweeps.networks(table):
         rows = table[table.network == network]
         apart = rows[rows.overlap < 0].sort_values("digits")

@@ -119,7 +119,7 @@ def findings(table: pd.DataFrame) -> Findings:
 def figure(table: pd.DataFrame) -> Figure:
     measured = [corruption for corruption in CORRUPTIONS if corruption in set(table.corruption)]
     titles = [f"<b>{corruption}</b>" for corruption in [*measured, PEN]]
-    figure = sweeps.panels(
+    figure = sweeps.subplots(
         titles, COLUMNS, "Which changes make a network fail?", "0: unchanged · 5: strongest · higher is better", HEIGHT
     )
     for network in sweeps.networks(table):

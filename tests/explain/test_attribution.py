@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from atelier import MODELS
 from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.explain.attribution import Attribution, attribute, overlay
+from atelier.explain.hooks import as_input
 
 IMAGES, LABELS = mnist.load("val")
 METHODS = {
@@ -35,9 +37,14 @@ def test_attribution_lies_on_and_around_the_ink(load, name):
 
 
 def test_box_of_the_detector_is_that_of_the_digit(load):
-    box = attribute(load("faster_rcnn"), IMAGES[0], int(LABELS[0])).box
+    classifier = load("faster_rcnn")
+    box = attribute(classifier, IMAGES[0], int(LABELS[0])).box
     rows, columns = np.flatnonzero(IMAGES[0].max(1)), np.flatnonzero(IMAGES[0].max(0))
     assert box == pytest.approx((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), abs=2)
+    with torch.inference_mode():
+        picture = classifier.network.enlarge(as_input(classifier, IMAGES[0]))[0]
+        (detected, *_), _ = classifier.network.detect(picture, 0.5)
+    assert box == pytest.approx((28 / picture.shape[-1] * detected).tolist(), abs=1e-4)
 
 
 def test_network_without_a_family_falls_back_to_integrated_gradients(load):

@@ -50,7 +50,9 @@ def test_grad_cam_of_a_linear_network(linear):
     """The mean weight of A is (12 + 4) / 4 = 4, that of B -1: the heat is 4 A - 1 (2 A) = 2 A."""
     heat = gradcam.grad_cam(linear, TILES, 0, WHOLE)
     assert heat == pytest.approx(np.array([[2.0, 0.0], [0.4, 0.8]]), abs=1e-5)
-    assert not gradcam.grad_cam(linear, TILES, 1, WHOLE).any()
+    negative = Linear()
+    negative.head.weight.data.neg_()
+    assert not gradcam.grad_cam(Classifier(MODELS["cnn"], negative, {}), TILES, 0, WHOLE).any()
 
 
 def test_hires_cam_of_a_linear_network(linear):

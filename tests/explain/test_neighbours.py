@@ -20,6 +20,17 @@ def classifier(request, load):
     return load(request.param)
 
 
+@pytest.fixture(scope="module", params=[*MODELS, "untrained detector"])
+def network(request, load):
+    """Shipped networks, and a detector whose best proposal is not the one that answers."""
+    if request.param in MODELS:
+        return load(request.param)
+    torch.manual_seed(0)
+    detector = MODELS["faster_rcnn"].build({"channels": 8, "hidden": 16})
+    torch.nn.init.normal_(detector.detector.roi_heads.box_predictor.cls_score.weight, std=100)  # proposals differ
+    return Classifier(MODELS["faster_rcnn"], detector, {})
+
+
 @pytest.fixture
 def forty(monkeypatch):
     """Only forty reference digits."""
@@ -31,22 +42,23 @@ def forty(monkeypatch):
 @pytest.fixture
 def tiny() -> Classifier:
     """A network with new weights and of other sizes; its family is not known."""
+    torch.manual_seed(0)
     spec = replace(MODELS["cnn"], family=None)
     return Classifier(spec, spec.build({"channels": (3, 4, 5, 6), "hidden": 7}), {})
 
 
-def test_last_layer_turns_the_features_into_the_answer(classifier):
-    network = classifier.network
+def test_last_layer_turns_the_features_into_the_answer(network):
+    module = network.network
     last_layers = {
-        "cnn": lambda: network.classifier[-1],
-        "faster_rcnn": lambda: lambda features: network.detector.roi_heads.box_predictor(features)[0][:, 1:],
-        "vit": lambda: network.head,
+        "cnn": lambda: module.classifier[-1],
+        "faster_rcnn": lambda: lambda features: module.detector.roi_heads.box_predictor(features)[0][:, 1:],
+        "vit": lambda: module.head,
     }
-    last_layer = last_layers.get(classifier.spec.name, lambda: network.head[-1])()
-    features = neighbours.extract_features(classifier, DIGITS)
+    last_layer = last_layers.get(network.spec.name, lambda: module.head[-1])()
+    features = neighbours.extract_features(network, DIGITS)
     with torch.no_grad():
-        assert torch.allclose(last_layer(torch.tensor(features)), network(torch.tensor(DIGITS)), atol=1e-3)
-    assert not any(module._forward_hooks for module in network.modules())
+        assert torch.allclose(last_layer(torch.tensor(features)), module(torch.tensor(DIGITS)), atol=1e-3)
+    assert not any(part._forward_hooks for part in module.modules())
 
 
 def test_shipped_indices_fit_the_shipped_weights(classifier):

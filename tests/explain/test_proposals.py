@@ -167,6 +167,7 @@ def test_precision_and_recall_without_boxes():
     for true, detected, expected in cases:
         matches = proposals.match_boxes(true, detected)
         assert (matches.precision, matches.recall) == expected
+        assert not np.isnan(matches.iou).any()
 
 
 def test_box_with_another_digit_does_not_match_where_digits_count():
