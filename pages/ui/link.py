@@ -22,8 +22,10 @@ def bind(key: str, options: Collection[str], default: str) -> dict[str, Any]:
         arguments for the widget: its key and what happens when its value changes.
     """
     linked = st.query_params.get(key)
-    if state.get(key) not in options or linked != state.get(f"{key}_in_link"):
-        state[key] = linked if linked in options else default
+    known = state.get(key) in options and linked == state.get(f"{key}_in_link")
+    # Assigned in every run: a page that runs again while its networks load would lose the first assignment.
+    state[key] = state[key] if known else linked if linked in options else default
+    if not known:
         write(key, default)
     return {"key": key, "on_change": write, "args": (key, default)}
 

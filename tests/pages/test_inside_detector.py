@@ -67,7 +67,7 @@ def trace(scene):
 
 
 def reading(text, page) -> str:
-    return text(page, "inside_reading").strip("*")
+    return text(page, "inside_reading").split("**")[1]
 
 
 def read(picture: np.ndarray, score: float = 0.5) -> str:

@@ -61,7 +61,7 @@ def show_boxes(explained: Explained) -> None:
         + (" Dashed, in blue: the true boxes." if len(true) else "")
     )
     with st.container(key="inside_reading"):
-        st.markdown(f"**{found.reading or '–'}**")
+        st.markdown(f"Reading: **{found.reading or '–'}**")
     if len(true):
         compare(true, labels, decision)
     dropped = np.delete(candidates.boxes, decision.kept, axis=0)

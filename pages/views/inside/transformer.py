@@ -146,9 +146,11 @@ def token_clicked(point: dict[str, Any]) -> None:
 
 
 def keep_within(key: str, options: Sequence[int], default: int) -> None:
-    """Reset a choice that this network does not have."""
-    if state.get(key) not in options:
-        state[key] = default
+    """Reset a choice that this network does not have.
+
+    Assigned in every run: a page that runs again while its networks load would lose the first assignment.
+    """
+    state[key] = state[key] if state.get(key) in options else default
 
 
 # Attention through all layers ----------------------------------------------------------------------------------------
