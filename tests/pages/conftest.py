@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.support import train_page
 from tests.support.inside_page import Figures
 
 ROOT = Path(__file__).parents[2]
@@ -52,3 +53,15 @@ def elements(block) -> Iterator:
 def figures(monkeypatch):
     """The figures that a view of Look inside shows, by key; `figures.click(app, key, **point)` clicks on one."""
     return Figures(monkeypatch)
+
+
+@pytest.fixture
+def launched(monkeypatch, tmp_path):
+    """Runs are in a folder of the test's own and no process starts; a list of those that would."""
+    return train_page.without_processes(monkeypatch, tmp_path / "runs")
+
+
+@pytest.fixture
+def train(app, launched):
+    """The app on its Train page, not yet run."""
+    return app.switch_page("pages/train.py")

@@ -1,6 +1,6 @@
-"""Asking for a training: what the form offers, refuses, estimates and starts."""
+"""The form that starts a training: its controls, refusals, estimates and starts."""
 
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from threading import Timer
 
 import pytest
@@ -9,161 +9,138 @@ import torch
 
 from atelier import MODELS, paths
 from atelier.models import backbones
+from atelier.recipe import Augmentation, Recipe
 from atelier.runs import jobs, overview
 from atelier.runs.folder import Run, read_recipe
-from pages.views.train import recipe_form
-from tests.support.train_page import (
-    SPEED,
-    THROUGHPUT,
-    button,
-    fabricate,
-    number,
-    press,
-    refusal,
-    shown,
-    without_processes,
-)
+from pages.views.train import recipe_controls, recipe_form, time_estimate
+from tests.support.train_page import SPEED, THROUGHPUT, choose, configs, enabled, fabricate, number, press
 
 
-@pytest.fixture(autouse=True)
-def machine(monkeypatch, tmp_path):
-    return without_processes(monkeypatch, tmp_path / "runs")
+def recipes():
+    return {model: read_recipe(config) for model, config in configs().items()}
 
 
-@pytest.fixture
-def page(app):
-    return app.switch_page("pages/train.py")
-
-
-def test_a_first_visit_says_what_to_do(page):
-    page.run()
-    assert not page.exception
-    assert "press **Start**" in page.info[0].value
-    assert not button(page, "Start").disabled
+def test_first_visit_offers_a_start(train, keys):
+    train.run()
+    assert not train.exception
+    assert "no_runs" in keys(train)
+    assert "train_start" in enabled(train)
     assert not paths.RUNS.exists()
 
 
 @pytest.mark.parametrize("preset", ["demo", "full"])
 @pytest.mark.parametrize("model", MODELS)
-def test_a_preset_fills_the_controls(page, model, preset):
-    page.run()
-    page.pills(key="train_networks").set_value([model]).run()
-    page.segmented_control(key="train_preset").set_value(preset).run()
-    assert not page.exception
+def test_preset_fills_the_controls_and_starts_as_it_is(train, model, preset, keys):
+    train.run()
+    choose(train, model)
+    train.segmented_control(key="train_preset").set_value(preset).run()
+    assert not train.exception
     recipe = MODELS[model].presets[preset]
-    assert number(page, "Epochs").value == recipe.epochs
-    assert number(page, "Learning rate").value == recipe.learning_rate
-    assert page.select_slider(key="recipe_train_size").value == recipe.train_size
-    assert page.selectbox(key="recipe_optimizer").value == recipe.optimizer
-    press(page, "Start")
-    (run,) = Run.all(paths.RUNS)
-    assert read_recipe(run.read("config.json")) == recipe
-    assert overview.summarise(run).changes == preset.capitalize()
+    assert number(train, "recipe_epochs").value == recipe.epochs
+    assert train.select_slider(key="recipe_train_size").value == recipe.train_size
+    assert train.selectbox(key="recipe_optimizer").value == recipe.optimizer
+    press(train, "train_start")
+    assert recipes() == {model: recipe}
 
 
-OWN = {
-    "cnn": set(),
-    "faster_rcnn": {"Digits per scene"},
-    "vgg16": {"Backbone", "Convolutions that learn", "Input size", "Varied copies"},
-    "alexnet": {"Backbone", "Convolutions that learn", "Input size", "Varied copies"},
-    "vit": {"Patch size", "Depth", "Heads", "Width (dim)"},
-}
+def test_every_field_of_a_recipe_has_a_control():
+    assert {*recipe_controls.RECIPE, "augmentation"} == {field.name for field in fields(Recipe)}
+    assert recipe_controls.LIMITS.keys() == asdict(Augmentation()).keys()
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_network_has_its_own_controls_and_each_explains_itself(page, model):
-    page.run()
-    page.pills(key="train_networks").set_value([model]).run()
-    controls = [*page.number_input, *page.selectbox, *page.select_slider, *page.toggle]
-    labels = {control.label for control in controls}
-    assert labels & set.union(*OWN.values()) == OWN[model]
-    assert [control.label for control in controls if not control.help] == []
+def test_network_has_its_own_controls_and_each_has_a_help_text(train, model):
+    train.run()
+    choose(train, model)
+    controls = [*train.number_input, *train.selectbox, *train.select_slider, *train.toggle]
+    spec = MODELS[model]
+    sizes = {f"size_{size.name}" for size in spec.sizes}
+    assert {control.key for control in controls if control.key.startswith("size_")} == sizes
+    special = {f"recipe_{field}" for each in MODELS.values() for field in each.recipe_fields}
+    assert {control.key for control in controls} & special == {f"recipe_{field}" for field in spec.recipe_fields}
+    assert [control.key for control in controls if not control.help] == []
 
 
-def test_what_is_changed_is_what_is_trained(page, machine):
-    page.run()
-    page.pills(key="train_networks").set_value(["vit"]).run()
-    number(page, "Epochs").set_value(2)
-    number(page, "Depth").set_value(2)
-    page.selectbox(key="size_patch_size").set_value(7)
-    page.selectbox(key="recipe_schedule").set_value("cosine")
-    page.toggle(key="vary").set_value(False).run()
-    press(page, "Start")
+def test_changed_controls_are_trained(train, launched):
+    train.run()
+    choose(train, "vit")
+    number(train, "recipe_epochs").set_value(2)
+    number(train, "size_depth").set_value(2)
+    train.selectbox(key="size_patch_size").set_value(7)
+    train.selectbox(key="recipe_schedule").set_value("cosine")
+    train.toggle(key="vary").set_value(False).run()
+    press(train, "train_start")
     (run,) = Run.all(paths.RUNS)
-    config = run.read("config.json")
-    assert (config["network"]["depth"], config["network"]["patch_size"], config["network"]["heads"]) == (2, 7, 4)
-    assert overview.summarise(run).changes == (
-        "Demo, epochs 2, schedule cosine, no augmentation, patch size 7, depth 2"
+    expected = replace(
+        MODELS["vit"].presets["demo"], epochs=2, schedule="cosine", augmentation=recipe_controls.NO_AUGMENTATION
     )
-    assert machine == [run.id]
-    assert page.session_state["run"] == run.id
-    assert page.query_params["run"] == run.id
+    assert recipes() == {"vit": expected}
+    network = run.read("config.json")["network"]
+    assert (network["depth"], network["patch_size"], network["heads"]) == (2, 7, 4)
+    assert launched == [run.id]
+    assert train.session_state["run"] == train.query_params["run"] == run.id
 
 
-def test_several_networks_queue_and_keep_their_own_recipes(page, machine):
-    page.run()
-    page.pills(key="train_networks").set_value(["vit", "cnn"]).run()
-    assert number(page, "Learning rate").value is None  # theirs differ
-    assert number(page, "Epochs").value == 4
-    number(page, "Epochs").set_value(3).run()
-    press(page, "Start")
-    recipes = {run.read("config.json")["model"]: read_recipe(run.read("config.json")) for run in Run.all(paths.RUNS)}
-    assert recipes == {name: replace(MODELS[name].presets["demo"], epochs=3) for name in ("cnn", "vit")}
-    assert [id.split("-")[2] for id in machine] == ["cnn", "vit"]
-    assert "cnn" in page.session_state["run"]
-    assert ["vit" in id for id in page.session_state["compare"]] == [True]
+def test_several_networks_queue_with_their_own_recipes(train, launched, keys):
+    train.run()
+    choose(train, "vit", "cnn")
+    assert number(train, "recipe_learning_rate").value is None  # theirs differ
+    assert number(train, "recipe_epochs").value == 4
+    number(train, "recipe_epochs").set_value(3).run()
+    press(train, "train_start")
+    assert recipes() == {name: replace(MODELS[name].presets["demo"], epochs=3) for name in ("cnn", "vit")}
+    assert [id.split("-")[2] for id in launched] == ["cnn", "vit"]
+    assert train.session_state["run"] == launched[0]
+    assert train.session_state["compare"] == launched[1:]
 
 
-def test_networks_whose_presets_vary_the_digits_differently_keep_their_own_augmentation(page):
-    page.run()
-    page.pills(key="train_networks").set_value(["cnn", "faster_rcnn"]).run()
-    assert "augmentation): each its own" in shown(page)
-    assert not [toggle for toggle in page.toggle if toggle.key == "vary"]
-    press(page, "Start")
-    recipes = {run.read("config.json")["model"]: read_recipe(run.read("config.json")) for run in Run.all(paths.RUNS)}
-    assert recipes == {name: MODELS[name].presets["demo"] for name in ("cnn", "faster_rcnn")}
-    page.pills(key="train_networks").set_value(["cnn"]).run()
-    assert page.toggle(key="vary").value
+def test_networks_with_different_augmentation_keep_their_own(train, keys):
+    train.run()
+    choose(train, "cnn", "faster_rcnn")
+    assert "augmentation_varies" in keys(train)
+    assert "vary" not in keys(train)
+    press(train, "train_start")
+    assert recipes() == {name: MODELS[name].presets["demo"] for name in ("cnn", "faster_rcnn")}
+    choose(train, "cnn")
+    assert train.toggle(key="vary").value
 
 
-def test_weights_that_must_be_downloaded_are_left_to_the_run(page, machine, monkeypatch, tmp_path):
+def test_download_of_weights_is_left_to_the_run(train, launched, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(backbones, "fetch", lambda architecture: pytest.fail("the page waits for a download"))
-    page.run()
-    page.pills(key="train_networks").set_value(["alexnet"]).run()
-    page.selectbox(key="size_backbone").set_value("imagenet").run()
-    press(page, "Start")
-    (run,) = Run.all(paths.RUNS)
-    assert machine == [run.id]
-    assert run.read("config.json")["network"]["backbone"] == "imagenet"
+    train.run()
+    choose(train, "alexnet")
+    train.selectbox(key="size_backbone").set_value("imagenet").run()
+    press(train, "train_start")
+    assert len(launched) == 1
+    assert configs()["alexnet"]["network"]["backbone"] == "imagenet"
 
 
-def test_a_run_that_was_started_by_a_script_that_was_ended_is_moved_to(page, monkeypatch):
+def test_page_moves_to_a_run_whose_script_was_ended(train, monkeypatch):
     start = recipe_form.start
-    monkeypatch.setattr(recipe_form, "start", lambda *plans: (start(*plans), st.stop()))
-    page.run()
-    button(page, "Start").click().run()
-    page.run()
+    monkeypatch.setattr(recipe_form, "start", lambda *arguments: (start(*arguments), st.stop()))
+    train.run()
+    train.button(key="train_start").click().run()
+    train.run()
     (run,) = Run.all(paths.RUNS)
-    assert page.session_state["run"] == run.id
-    assert page.selectbox(key="run").value == run.id
+    assert train.session_state["run"] == train.selectbox(key="run").value == run.id
 
 
-def test_a_double_click_starts_one_run(page, monkeypatch):
+def test_double_click_starts_one_run(train, monkeypatch):
     monkeypatch.setattr(recipe_form, "DOUBLE_CLICK", 60)
-    page.run()
-    press(page, "Start")
-    press(page, "Start")
+    train.run()
+    press(train, "train_start")
+    press(train, "train_start")
     assert len(Run.all(paths.RUNS)) == 1
     monkeypatch.setattr(recipe_form, "DOUBLE_CLICK", 0)
-    press(page, "Start")
+    press(train, "train_start")
     assert len(Run.all(paths.RUNS)) == 2
 
 
-def test_a_click_while_a_run_is_being_started_waits_for_that(page):
-    page.run()
-    starting = page.session_state["starting"]
-    starting.busy = True  # another script of this session is at it
+def test_click_while_another_script_starts_a_run_waits(train):
+    train.run()
+    starting = train.session_state["starting"]
+    starting.busy = True
     run = fabricate()
 
     def end():
@@ -171,122 +148,106 @@ def test_a_click_while_a_run_is_being_started_waits_for_that(page):
         starting.busy = False
 
     Timer(0.3, end).start()
-    press(page, "Start")
+    press(train, "train_start")
     assert not starting.busy
     assert [each.id for each in Run.all(paths.RUNS)] == [run.id]
-    assert starting.started == []  # has been moved to
-    assert page.session_state["run"] == run.id
+    assert starting.started == []  # the page has moved to it
+    assert train.session_state["run"] == run.id
 
 
-def test_every_refusal_is_said(page, monkeypatch):
-    def refuse(model, *_):
-        raise ValueError(f"No place for {model}.")
+@pytest.mark.parametrize("error", [ValueError("no place"), OSError(28, "disk full")])
+def test_every_refused_start_is_reported(train, text, monkeypatch, error):
+    def refuse(*_):
+        raise error
 
     monkeypatch.setattr(jobs, "start", refuse)
-    page.run()
-    page.pills(key="train_networks").set_value(["cnn", "vit"]).run()
-    press(page, "Start")
-    assert "CNN: No place for cnn. ViT: No place for vit." in refusal(page)
+    train.run()
+    choose(train, "cnn", "vit")
+    press(train, "train_start")
+    assert text(train, "train_refusal").count(error.args[-1]) == 2
 
 
-def test_what_a_preset_promises_is_said_of_that_alone(page, text):
-    promise = recipe_form.PRESETS["demo"]
-    page.run()
-    assert promise in shown(page)
-    number(page, "Epochs").set_value(1).run()
-    assert promise not in shown(page)
-    page.pills(key="train_networks").set_value(["cnn", "vit"]).run()
-    assert promise not in shown(page)
+def test_promise_holds_for_an_unchanged_preset_of_one_network_only(train, keys):
+    train.run()
+    assert "train_promise" in keys(train)
+    number(train, "recipe_epochs").set_value(1).run()
+    assert "train_promise" not in keys(train)
+    choose(train, "cnn", "vit")
+    assert "train_promise" not in keys(train)
 
 
-REFUSALS = {
-    "A batch holds 2 to 55,000 digits": lambda page: number(page, "Batch size").set_value(60_000),
-    "at least 1 epoch": lambda page: number(page, "Epochs").set_value(0),
-    "The learning rate lies above 0": lambda page: number(page, "Learning rate").set_value(0.0),
-    "outline by more than 1 pixel": lambda page: number(page, "Stroke").set_value(1.5),
-    "only the ViT has them": lambda page: page.selectbox(key="recipe_optimizer").set_value("muon"),
-    "no cuda device": lambda page: page.selectbox(key="train_device").set_value("cuda"),
+REFUSED = {
+    "a batch of all digits and more": lambda train: number(train, "recipe_batch_size").set_value(60_000),
+    "no epoch": lambda train: number(train, "recipe_epochs").set_value(0),
+    "strokes far too wide": lambda train: number(train, "vary_stroke").set_value(1.5),
+    "an optimiser for other networks": lambda train: train.selectbox(key="recipe_optimizer").set_value("muon"),
+    "a missing device": lambda train: train.selectbox(key="train_device").set_value("cuda"),
+    "sizes that do not fit": lambda train: (
+        train.pills(key="train_networks").set_value(["vit"]).run(),
+        number(train, "size_heads").set_value(5),
+    ),
 }
 
 
-@pytest.mark.parametrize("sentence", REFUSALS)
-def test_what_cannot_work_is_refused_with_the_reason_and_nothing_is_lost(page, machine, sentence):
-    if "cuda" in sentence and torch.cuda.is_available():
+@pytest.mark.parametrize("what", REFUSED)
+def test_impossible_settings_are_refused_and_nothing_is_lost(train, launched, keys, what):
+    if what == "a missing device" and torch.cuda.is_available():
         pytest.skip("there is one here")
-    page.run()
-    number(page, "Seed").set_value(77)
-    REFUSALS[sentence](page)
-    page.run()
-    press(page, "Start")
-    assert sentence in refusal(page)
-    assert machine == []
-    assert Run.all(paths.RUNS) == []
-    page.run()
-    assert sentence in refusal(page)  # until something is changed
-    assert number(page, "Seed").value == 77
-    page.segmented_control(key="train_preset").set_value("full")
-    page.selectbox(key="train_device").set_value("auto").run()
-    assert not page.error
+    train.run()
+    REFUSED[what](train)
+    number(train, "recipe_seed").set_value(77)
+    train.run()
+    press(train, "train_start")
+    assert launched == Run.all(paths.RUNS) == []
+    train.run()
+    assert "train_refusal" in keys(train)  # until something changes
+    assert "train_estimate" not in keys(train)
+    assert number(train, "recipe_seed").value == 77
+    train.selectbox(key="train_device").set_value("auto")
+    choose(train, "cnn")
+    train.segmented_control(key="train_preset").set_value("full").run()
+    assert "train_refusal" not in keys(train)
 
 
-def test_sizes_that_do_not_fit_are_refused_as_soon_as_they_are_chosen(page, machine):
-    page.run()
-    page.pills(key="train_networks").set_value(["vit"]).run()
-    number(page, "Heads").set_value(5).run()
-    assert "5 heads cannot share 96 numbers" in refusal(page)
-    press(page, "Start")
-    assert Run.all(paths.RUNS) == []
+def test_batch_shrinks_with_the_digits(train, keys):
+    train.run()
+    train.select_slider(key="recipe_train_size").set_value(100).run()
+    assert number(train, "recipe_batch_size").value == 10
+    assert "train_refusal" not in keys(train)
+    train.select_slider(key="recipe_train_size").set_value(55_000).run()
+    assert number(train, "recipe_batch_size").value == 10
 
 
-def test_a_full_disk_is_said(page, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(jobs, "start", full)
-    page.run()
-    press(page, "Start")
-    assert "No space left on device" in refusal(page)
+def test_start_needs_a_network(train):
+    train.run()
+    choose(train)
+    assert "train_start" not in enabled(train)
 
 
-def test_a_batch_shrinks_with_the_digits(page):
-    page.run()
-    page.select_slider(key="recipe_train_size").set_value(100).run()
-    assert number(page, "Batch size").value == 10
-    assert not page.error
-    page.select_slider(key="recipe_train_size").set_value(55_000).run()
-    assert number(page, "Batch size").value == 10
-
-
-def test_without_a_network_there_is_nothing_to_start(page):
-    page.run()
-    page.pills(key="train_networks").set_value([]).run()
-    assert not page.exception
-    assert button(page, "Start").disabled
-
-
-def test_the_time_is_estimated_for_all_that_is_chosen(page, text):
-    page.run()
+def test_time_is_estimated_for_all_networks(train, text):
+    train.run()
     # 3 s to start, 4 epochs of 55,000 at 1,000 and 5,000 at 10,000 a second, and 10,000 test digits: 226 s
-    assert "About **3 min 46 s**" in text(page, "train_estimate")
-    page.pills(key="train_networks").set_value(["cnn", "vit"]).run()
+    assert overview.duration(226) in text(train, "train_estimate")
+    choose(train, "cnn", "vit")
     # 3 s, 4 epochs of 15,000 and 5,000, the test: 66 s more
-    assert "About **4 min 52 s** on this machine: CNN 3 min 46 s, ViT 1 min 6 s" in text(page, "train_estimate")
+    for seconds in (226, 66, 292):
+        assert overview.duration(seconds) in text(train, "train_estimate")
 
 
-def test_an_unknown_machine_is_measured_once(page, text, machine, monkeypatch):
-    monkeypatch.setattr(recipe_form, "load_throughput", lambda device: None)
+def test_unknown_computer_is_measured_once_and_when_it_is_idle(train, keys, launched, monkeypatch):
+    monkeypatch.setattr(time_estimate, "load_throughput", lambda device: None)
     run = fabricate(state="queued")
-    page.run()
-    assert "measured when no network is trained" in text(page, "train_estimate")
-    assert machine == []
+    train.run()
+    assert "train_estimate_busy" in keys(train)
+    assert launched == []
     run.set_status("done")
-    page.run().run()
-    assert "Measuring this machine for a minute" in text(page, "train_estimate")
-    assert machine == ["cpu"]
-    monkeypatch.setattr(recipe_form, "PATIENCE", -1)
-    page.run()
-    assert "could not be measured" in text(page, "train_estimate")
-    monkeypatch.setattr(recipe_form, "load_throughput", lambda device: THROUGHPUT | {"networks": {"cnn": SPEED}})
-    assert "About" in text(page.run(), "train_estimate")  # one network after another is measured
-    page.pills(key="train_networks").set_value(["cnn", "vit"]).run()
-    assert "About" not in text(page, "train_estimate")
+    train.run().run()
+    assert "train_estimate_measuring" in keys(train)
+    assert launched == ["cpu"]
+    monkeypatch.setattr(time_estimate, "PATIENCE", -1)
+    assert "train_estimate_unknown" in keys(train.run())
+    monkeypatch.setattr(time_estimate, "load_throughput", lambda device: THROUGHPUT | {"networks": {"cnn": SPEED}})
+    train.run()
+    assert "train_estimate_unknown" not in keys(train)
+    choose(train, "cnn", "vit")  # only the first is measured yet
+    assert "train_estimate_unknown" in keys(train)

@@ -1,116 +1,110 @@
-"""The Train page as a whole: links, other pages meanwhile, and folders that somebody has damaged."""
+"""The Train page as a whole: links, other pages meanwhile, damaged folders, and an unusual network."""
 
-import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from atelier import paths
+from atelier import MODELS, paths
+from atelier.runs import snapshots
 from atelier.runs.folder import Run
-from tests.support.train_page import fabricate, number, press, without_processes
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(autouse=True)
-def machine(monkeypatch, tmp_path):
-    return without_processes(monkeypatch, tmp_path / "runs")
-
-
-@pytest.fixture
-def page(app):
-    return app.switch_page("pages/train.py")
+from tests.support.train_page import (
+    SNAPSHOT,
+    SPEED,
+    THROUGHPUT,
+    choose,
+    enabled,
+    fabricate,
+    number,
+    press,
+    run_state,
+)
 
 
-def test_a_link_shows_its_run_and_a_wrong_one_the_newest(page, text):
+def test_link_opens_its_run_and_follows_the_choice(train):
     old, new = fabricate("vit", "stopped"), fabricate("cnn")
-    page.query_params["run"] = old.id
-    assert text(page.run(), "run_state").startswith("stopped")
-    page.selectbox(key="run").set_value(new.id).run()
-    assert page.query_params["run"] == new.id
-    assert text(page, "run_state").startswith("done")
+    train.query_params["run"] = old.id
+    assert run_state(train.run()) == "stopped"
+    train.selectbox(key="run").set_value(new.id).run()
+    assert train.query_params["run"] == new.id
+    assert run_state(train) == "done"
 
 
 @pytest.mark.parametrize("link", ["nothing", "../..", ""])
-def test_a_link_to_a_run_that_is_gone_shows_another(page, text, link):
+def test_link_to_a_missing_run_opens_another(train, link):
     fabricate()
-    page.query_params["run"] = link
-    assert text(page.run(), "run_state").startswith("done")
+    train.query_params["run"] = link
+    assert run_state(train.run()) == "done"
 
 
-def test_form_and_run_are_kept_while_another_page_is_visited(page):
+def test_form_and_run_are_kept_while_another_page_is_open(train):
     old, _ = fabricate("vit"), fabricate("cnn")
-    page.run()
-    page.pills(key="train_networks").set_value(["alexnet"]).run()
-    number(page, "Epochs").set_value(6)
-    page.selectbox(key="run").set_value(old.id).run()
-    page.switch_page("pages/home.py").run()
-    page.switch_page("pages/train.py").run()
-    assert not page.exception
-    assert page.pills(key="train_networks").value == ["alexnet"]
-    assert number(page, "Epochs").value == 6
-    assert page.session_state["run"] == old.id
-    assert page.query_params["run"] == old.id
+    train.run()
+    choose(train, "alexnet")
+    number(train, "recipe_epochs").set_value(6)
+    train.selectbox(key="run").set_value(old.id).run()
+    train.switch_page("pages/home.py").run()
+    train.switch_page("pages/train.py").run()
+    assert not train.exception
+    assert train.pills(key="train_networks").value == ["alexnet"]
+    assert number(train, "recipe_epochs").value == 6
+    assert train.session_state["run"] == train.query_params["run"] == old.id
 
 
-def bad(name, content):
-    def damage(run):
-        run.path(name).write_bytes(content)
-
-    return damage
-
-
-def gone(*names):
-    def damage(run):
-        for name in names:
-            run.path(name).unlink()
-
-    return damage
-
-
-DAMAGES = {
-    "config cut off": bad("config.json", b'{"model": "cnn"'),
-    "config a list": bad("config.json", b"[]"),
-    "config gone": gone("config.json"),
-    "another network": bad("config.json", json.dumps({"model": "resnet"}).encode()),
-    "status gone": gone("status.json"),
-    "status nonsense": bad("status.json", b'{"state": ["flying"], "reason": 3}'),
-    "curve nonsense": bad("metrics.jsonl", b'7\nnull\n{"step": {}}\n\xff\n'),
-    "curve gone": gone("metrics.jsonl"),
-    "watch cut off": bad("watch.npz", b"PK\x03\x04"),
-    "result nonsense": bad("result.json", b'{"accuracy": "high", "seconds": NaN}'),
-    "name nonsense": bad("name.json", b'{"name": {"a": 1}}'),
-    "all gone": gone("config.json", "status.json", "metrics.jsonl", "watch.npz", "best.safetensors", "result.json"),
+DAMAGES = {  # more of them in tests/runs/test_overview.py
+    "config.json": b"[]",
+    "status.json": b'{"state": ["flying"], "reason": 3}',
+    "metrics.jsonl": b'7\nnull\n{"step": {}}\n\xff\n',
+    "watch.npz": b"PK\x03\x04",
+    "every file": None,
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_run_is_shown_and_can_be_deleted(page, damage):
+@pytest.mark.parametrize("file", DAMAGES)
+def test_damaged_run_is_shown_and_can_be_deleted(train, file):
     whole, run = fabricate("vit"), fabricate("cnn")
-    page.query_params["run"] = run.id
-    page.run()
-    damage(run)  # between two looks
-    page.run()
-    assert not page.exception
-    assert len(page.dataframe[0].value) == 2
-    press(page, "Delete")
-    press(page, "Delete for good")
+    train.query_params["run"] = run.id
+    train.run()
+    if content := DAMAGES[file]:
+        run.path(file).write_bytes(content)
+    else:
+        for path in run.folder.iterdir():
+            path.unlink()
+    train.run()
+    assert not train.exception
+    assert len(train.dataframe[0].value) == 2
+    press(train, "run_delete")
+    press(train, "confirm_delete")
     assert [left.id for left in Run.all(paths.RUNS)] == [whole.id]
 
 
-def test_a_run_that_is_deleted_by_hand_leaves_the_page_to_others(page):
+def test_run_deleted_by_hand_gives_way_to_another(train):
     whole, run = fabricate("vit"), fabricate("cnn")
-    page.query_params["run"] = run.id
-    page.run()
+    train.query_params["run"] = run.id
+    train.run()
     shutil.rmtree(run.folder)
-    page.run()
-    assert not page.exception
-    assert page.session_state["run"] == whole.id
+    train.run()
+    assert not train.exception
+    assert train.session_state["run"] == whole.id
 
 
-def test_the_page_needs_no_pytorch_to_show_itself():
-    code = "from pages import recipe_form, run_view, runs_table; import sys; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+def test_network_without_family_sizes_and_second_preset_is_trained_and_shown(train, monkeypatch, launched, keys):
+    demo = MODELS["cnn"].presets["demo"]
+    toy = replace(MODELS["cnn"], name="toy", title="Toy", family=None, sizes=(), presets={"quick": demo})
+    monkeypatch.setitem(MODELS, "toy", toy)
+    monkeypatch.setitem(THROUGHPUT["networks"], "toy", SPEED)
+    train.run()
+    choose(train, "toy")
+    assert train.segmented_control(key="train_preset").value == "quick"
+    press(train, "train_start")
+    (run,) = Run.all(paths.RUNS)
+    assert launched == [run.id]
+    snapshots.write(run, SNAPSHOT | {"step": np.array(3)})
+    train.run()
+    assert not train.exception
+    assert list(train.dataframe[0].value.network) == ["Toy"]
+    assert f"predictions_{run.id}" in keys(train)
+    press(train, "run_duplicate")
+    assert train.pills(key="train_networks").value == ["toy"]
+    assert "train_start" in enabled(train)

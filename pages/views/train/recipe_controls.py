@@ -14,7 +14,6 @@ from atelier.runs.overview import PLACES
 from atelier.zoo import MODELS
 
 TRAIN_SIZES = (100, 200, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 15_000, 20_000, 30_000, TRAINING_DIGITS)
-SPECIAL = {field for spec in MODELS.values() for field in spec.recipe_fields}  # fields that only some networks use
 
 
 class Plan(NamedTuple):
@@ -134,14 +133,21 @@ def chosen_plan(model: str, preset: Recipe, alone: bool) -> Plan:
     Raises:
         RecipeError: for values that cannot work.
     """
-    names = [name for name in RECIPE if name not in SPECIAL or (alone and name in MODELS[model].recipe_fields)]
-    values = {name: state[f"recipe_{name}"] for name in names if state[f"recipe_{name}"] is not None}
+    controls = {name: state[f"recipe_{name}"] for name in offered([model] if alone else [])}
+    values = {name: value for name, value in controls.items() if value is not None}
     if state.recipe_augmentation is not None:  # else each network keeps its own
         limits = {name: state[f"vary_{name}"] for name in LIMITS}
         values["augmentation"] = Augmentation(**limits) if state.vary else NO_AUGMENTATION
     sizes = {size: state[f"size_{size}"] for size in MODELS[model].default_sizes} if alone else {}
     changed = {size: value for size, value in sizes.items() if value != MODELS[model].default_sizes[size]}
     return Plan(model, replace(preset, **values), changed, state.train_device)
+
+
+def offered(models: list[str]) -> list[str]:
+    """The fields of Recipe that have a control; special fields only for a single network that uses them."""
+    special = {name for spec in MODELS.values() for name in spec.recipe_fields}
+    own = MODELS[models[0]].recipe_fields if len(models) == 1 else ()
+    return [name for name in RECIPE if name not in special or name in own]
 
 
 def shrink_batch() -> None:
@@ -156,15 +162,15 @@ def shrink_batch() -> None:
 
 def show(models: list[str]) -> None:
     """All controls for these networks; special fields and sizes only for a single one."""
-    alone = MODELS[models[0]] if len(models) == 1 else None
+    sizes = MODELS[models[0]].sizes if len(models) == 1 else ()
     with st.grid("auto", min_column_width=230):
-        for name, control in RECIPE.items():
+        for name in offered(models):
             if name == "train_size":
-                training_digits(control)
-            elif name not in SPECIAL or (alone and name in alone.recipe_fields):
-                widget(f"recipe_{name}", control)
+                training_digits(RECIPE[name])
+            else:
+                widget(f"recipe_{name}", RECIPE[name])
         widget("train_device", DEVICE)
-        for size in alone.sizes if alone else ():
+        for size in sizes:
             widget(f"size_{size.name}", Control(size.label, size.help, size.step, size.choices))
     if state.recipe_augmentation is None:
         with st.container(key="augmentation_varies"):

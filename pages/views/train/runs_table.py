@@ -171,5 +171,5 @@ def upload(folder: Path) -> None:
             args=(folder, key),
         )
         if state.get("upload_refusal"):
-            with st.container(key="upload_refusal"):
+            with st.container(key="upload_refused"):
                 st.error(parts.escape_markdown(state.upload_refusal), icon=":material/block:")
