@@ -12,51 +12,35 @@ from atelier.models.backbones import BackboneError
 CARD = {"model": "alexnet", "kind": "backbone", "source": "glyphs"}
 
 
-@pytest.fixture
-def ship(tmp_path, monkeypatch, convolutions):
-    """A function that writes the shipped file, with changed tensors or another card."""
-    monkeypatch.setattr(backbones, "BACKBONES", tmp_path)
-
-    def write(changed=None, card=CARD):
-        tensors = {name: tensor.half() for name, tensor in convolutions.items()} | (changed or {})
-        checkpoint.save(tmp_path / "alexnet.safetensors", tensors, card)
-
-    return write
-
-
-def test_shipped_glyphs_are_loaded(ship, convolutions):
-    ship()
-    tensors = backbones.load("alexnet", "glyphs")
-    assert all(torch.equal(tensors[name], convolutions[name].half()) for name in convolutions)
-
-
 @pytest.mark.parametrize(
-    "wrong",
+    ("changed", "card"),
     [
-        None,
-        {"changed": {"0.weight": torch.zeros(64, 3, 3, 3, dtype=torch.float16)}},
-        {"changed": {"0.weight": torch.zeros(64, 3, 11, 11)}},
-        {"changed": {"99.weight": torch.zeros(1, dtype=torch.float16)}},
-        {"card": CARD | {"source": "imagenet"}},
-        {"card": CARD | {"model": "vgg16"}},
-        {"card": {"model": "alexnet"}},
+        ({}, CARD),
+        ({"0.weight": torch.zeros(64, 3, 3, 3, dtype=torch.float16)}, CARD),
+        ({"0.weight": torch.zeros(64, 3, 11, 11)}, CARD),
+        ({"99.weight": torch.zeros(1, dtype=torch.float16)}, CARD),
+        ({}, CARD | {"source": "imagenet"}),
+        ({}, CARD | {"model": "vgg16"}),
+        ({}, {"model": "alexnet"}),
     ],
     ids=["missing", "shape", "precision", "extra tensor", "other source", "other network", "trained network"],
 )
-def test_wrong_glyph_file_is_refused(ship, wrong):
-    if wrong:
-        ship(**wrong)
+def test_wrong_or_missing_glyph_file_is_refused(tmp_path, monkeypatch, convolutions, changed, card):
+    monkeypatch.setattr(backbones, "BACKBONES", tmp_path)
+    shipped = {name: tensor.half() for name, tensor in convolutions.items()}
+    if changed or card != CARD:
+        checkpoint.save(tmp_path / "alexnet.safetensors", shipped | changed, card)
     with pytest.raises(BackboneError, match="from the repository"):
         backbones.load("alexnet", "glyphs")
+    checkpoint.save(tmp_path / "alexnet.safetensors", shipped, CARD)
+    tensors = backbones.load("alexnet", "glyphs")
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in shipped.items())
 
 
 @pytest.mark.parametrize(("architecture", "source"), [("resnet", "glyphs"), ("vgg16", "none"), ("vgg16", "web")])
 def test_unknown_architecture_or_source_is_refused(architecture, source):
     with pytest.raises(BackboneError, match="Choose"):
         backbones.load(architecture, source)
-
-
-# Fingerprints --------------------------------------------------------------------------------------------------------
 
 
 def test_fingerprint_is_a_hash_of_the_content():
