@@ -1,4 +1,4 @@
-"""Networks learn while people look on: a real browser, a real server, and real processes that train."""
+"""Networks train while visitors watch: a real browser, a real server and real training processes."""
 
 import statistics
 import time
@@ -7,53 +7,62 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page
 
 from atelier import MODELS
 from atelier.runs import jobs
 from atelier.runs.folder import Run
-from tests.support.person import answer, draw, drawing, fits, pen_up_to_answer, ready, wait_until
+from tests.support.person import (
+    answer,
+    button,
+    draw,
+    drawing,
+    fits,
+    go,
+    pen_up_to_answer,
+    press,
+    ready,
+    wait_until,
+)
+
+LAST_POINT = "Math.max(0, ...plot._fullData.flatMap(trace => [...trace.x]))"  # on the axis of seconds
 
 
 @pytest.fixture
-def train(browser: Browser, app: str, runs: Path) -> Iterator[Page]:
-    """The Train page. Whatever still trains in the end is stopped."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(f"{app}/train")
-    yield page
-    context.close()
+def train(window, app, runs) -> Iterator[Page]:
+    """The Train page. In the end every run is stopped."""
+    window.goto(f"{app}/train")
+    yield window
     for run in Run.all(runs):
         run.request("stop")
 
 
 def start(page: Page, runs: Path) -> Run:
-    """Start what the form asks for: at first, a Demo run of the CNN."""
+    """Start what the form offers at first: a quick training of the CNN."""
     before = len(Run.all(runs))
-    page.locator(".st-key-train_start button").click()
+    press(page, "train_start")
     wait_until(page, lambda: len(Run.all(runs)) > before)
     return Run.all(runs)[0]
 
 
 def state(page: Page) -> str:
-    return next(iter(page.locator(".st-key-run_state").inner_text().split()), "")
+    """The state of the run on the page."""
+    shown = page.locator(".st-key-run_state [data-state]")
+    return shown.first.get_attribute("data-state") if shown.count() else ""
 
 
-def curve(page: Page, expression: str, name: str = "loss"):
+def plot(page: Page, expression: str, name: str = "loss"):
     """The value of a JavaScript expression of a figure's element, `plot`."""
     return page.locator(f"[class*='st-key-{name}_'] .figure").evaluate(f"plot => {expression}")
 
 
-def lag(page: Page, run: Run) -> float:
+def delay(page: Page, run: Run) -> float:
     """Seconds from a new event to its point in the curve."""
     before = len(run.metrics())
     wait_until(page, lambda: len(run.metrics()) > before)
-    happened, event = time.monotonic(), run.metrics()[-1]
-    wait_until(page, lambda: curve(page, LAST_POINT) >= event["seconds"] - 0.01)
-    return time.monotonic() - happened
-
-
-LAST_POINT = "Math.max(0, ...plot._fullData.flatMap(trace => [...trace.x]))"  # on the axis of seconds
+    written, event = time.monotonic(), run.metrics()[-1]
+    wait_until(page, lambda: plot(page, LAST_POINT) >= event["seconds"] - 0.01)
+    return time.monotonic() - written
 
 
 def zoom(page: Page) -> list[float]:
@@ -65,61 +74,66 @@ def zoom(page: Page) -> list[float]:
     page.mouse.move(box["x"] + box["width"] / 2, middle, steps=5)
     page.mouse.up()
     page.wait_for_timeout(300)
-    return curve(page, "plot._fullLayout.xaxis.range")
+    return plot(page, "plot._fullLayout.xaxis.range")
 
 
-def test_a_demo_is_watched_left_found_again_and_used(train, app, runs, pace):
-    expect(train.get_by_text("Nothing has been trained here yet")).to_be_visible()
-    demo = MODELS["cnn"].presets["demo"]  # with fewer digits on a slower computer, so that it takes as long
+def test_train_fits_a_phone(phone, app):
+    phone.goto(f"{app}/train")
+    button(phone, "train_start").wait_for()
+    assert fits(phone)
+
+
+@pytest.mark.slow
+def test_run_is_watched_left_reopened_and_used(train, app, runs, pace):
+    train.locator(".st-key-no_runs").wait_for()
+    demo = MODELS["cnn"].presets["demo"]  # with fewer digits on a slower computer, so that it takes the same time
     run = jobs.start("cnn", replace(demo, train_size=int(demo.train_size / pace)), runs=runs)
     train.goto(f"{app}/train?run={run.id}")
     wait_until(train, lambda: len(run.metrics()) > 3, seconds=60)
     train.locator("[class*='st-key-loss_'] .nsewdrag").scroll_into_view_if_needed()
-    zoomed, lags, contents = zoom(train), [], {name: set() for name in ("guesses", "confusion", "filters")}
-    # Before the run ends, the curve grows at least six times, and each panel shows at least three contents.
-    while len(lags) < 6 or min(map(len, contents.values())) < 3:
+    zoomed, delays, contents = zoom(train), [], {name: set() for name in ("predictions", "confusion", "filters")}
+    # Before the run ends, the curve grows at least six times, and each panel has at least three contents.
+    while len(delays) < 6 or min(map(len, contents.values())) < 3:
         assert state(train) == "running"
-        lags.append(lag(train, run))
-        assert curve(train, "plot._fullLayout.xaxis.range") == zoomed
+        delays.append(delay(train, run))
+        assert plot(train, "plot._fullLayout.xaxis.range") == zoomed
         for name in contents:
             if train.locator(f"[class*='st-key-{name}_'] .main-svg").count():
-                contents[name].add(
-                    curve(train, "JSON.stringify(plot._fullData.map(t => [t.z, t.text, t.source]))", name)
-                )
-    assert statistics.median(lags) < pace, lags
+                arrays = "JSON.stringify(plot._fullData.map(t => [t.z, t.text, t.source]))"
+                contents[name].add(plot(train, arrays, name))
+    assert statistics.median(delays) < pace, delays
     assert train.url.split("run=")[1].split("&")[0] == run.id
 
-    train.get_by_role("link", name="Home").click()
-    expect(train.get_by_role("heading", name="The networks")).to_be_visible()
-    train.get_by_role("link", name="Train").click()
+    go(train, "")
+    train.locator(".st-key-network_cnn").wait_for()
+    go(train, "train")
     train.locator("[class*='st-key-loss_'] .nsewdrag").wait_for()
     assert state(train) in ("running", "done")
-    second = start(train, runs)  # waits for the first one, or is next
+    second = start(train, runs)
     wait_until(train, lambda: run.status()[0] == "done", seconds=180 * pace)
     wait_until(train, lambda: second.status()[0] == "running", seconds=60)
     wait_until(train, lambda: state(train) == "running")
-    train.get_by_role("button", name="Stop").click()
+    press(train, "run_stop")
     wait_until(train, lambda: second.status()[0] == "stopped")
     wait_until(train, lambda: state(train) == "stopped")
 
     train.goto(f"{app}/train?run={run.id}")
     wait_until(train, lambda: state(train) == "done")
-    expect(train.get_by_text(f"{run.read('result.json')['accuracy']:.2%}").first).to_be_visible()
-    train.get_by_role("button", name="Use this one").click()
-    expect(train.get_by_text("In use on every page")).to_be_visible()
-    train.get_by_role("link", name="Draw").click()
+    press(train, "run_use")
+    train.locator(".st-key-run_in_use").wait_for()
+    go(train, "draw")
     ready(train)
     assert f"cnn={run.id}" in train.url
-    expect(train.get_by_text("own run:").first).to_be_visible()
     draw(train, drawing("a1", 3))
     wait_until(train, lambda: answer(train) == "3")
-    train.get_by_role("button", name="Back to the shipped networks").click()
+    press(train, "back_to_shipped")
     wait_until(train, lambda: run.id not in train.url)
     wait_until(train, lambda: answer(train) == "3")
 
 
-def test_drawing_answers_while_a_network_trains(browser, train, app, runs):
-    """Median pen-up to answers at most twice the one of an idle machine."""
+@pytest.mark.slow
+def test_drawing_answers_during_a_training(browser, train, app, runs):
+    """The median from pen-up to the answers is at most twice that of an idle computer."""
     page = browser.new_page()
     page.goto(f"{app}/draw")
     ready(page)
@@ -129,17 +143,7 @@ def test_drawing_answers_while_a_network_trains(browser, train, app, runs):
     wait_until(train, lambda: len(run.metrics()) > 3, seconds=60)
     busy = statistics.median(pen_up_to_answer(page, 7))
     assert run.status()[0] == "running"
-    assert busy < 2 * idle, f"{busy:.0f} ms while training, {idle:.0f} ms else"
-    page.goto(train.url)  # a second window sees the same run
+    assert busy < 2 * idle, f"{busy:.0f} ms during training, {idle:.0f} ms otherwise"
+    page.goto(train.url)  # a second window shows the same run
     page.locator("[class*='st-key-loss_'] .nsewdrag").wait_for()
-    assert curve(page, LAST_POINT) > 0
-    page.close()
-
-
-def test_the_page_fits_a_phone(browser, app):
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.goto(f"{app}/train")
-    page.locator(".st-key-train_start button").wait_for()
-    assert fits(page)
-    context.close()
+    assert plot(page, LAST_POINT) > 0
