@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from atelier.recipe import PRECISIONS, RecipeError
 from atelier.runs.folder import Run, RunError, read_recipe
 from atelier.runs.jobs import queue_up
 from atelier.runs.queue import acquire_device
-from atelier.runs.tensorboard import check_installed, logged
+from atelier.runs.tensorboard import check_installed, log_events
 from atelier.runs.worker import StopRequested, lower_priority, supervise
 from atelier.training.events import Event, Preparation
 from atelier.zoo import Family, of_family
@@ -120,6 +120,7 @@ def run_train(options: Namespace) -> None:
         check_installed()
     if options.in_background:
         lower_priority()
+    run: Run | None
     if options.resume:
         run, config = reopen(options, options.model)
     else:
@@ -132,11 +133,11 @@ def run_train(options: Namespace) -> None:
         from atelier.runs.recorder import train  # imports PyTorch for seconds, when it is this run's turn
 
         training = train(config, run, writes)
-        return logged(training, run.folder) if options.tensorboard and writes else training
+        return log_events(training, run.folder) if options.tensorboard and writes else training
 
     try:
         show_progress(
-            supervise(run, config["device"], events, options.in_background) if writes else events(),
+            supervise(run, config["device"], events, options.in_background) if run and writes else events(),
             read_recipe(config).epochs,
             writes,
         )
@@ -250,7 +251,8 @@ def run_study(options: Namespace) -> None:
         except OSError as error:
             raise RunError(f"The folder {folder} cannot be made: {error.strerror}.") from None
     if options.resume:
-        studies = [conduct.reopen(options.resume, options.runs, options.names, bool(options.in_background))]
+        queued = bool(options.in_background)
+        studies: Iterable[Run] = [conduct.reopen(options.resume, options.runs, options.names, queued)]
     else:
         names = list(STUDIES) if options.all else options.names
         if not names:

@@ -43,6 +43,7 @@ SAME_PLACE = 0.05  # pixels
 
 Graph = tuple[ExportedProgram, list[str]]  # and the names of its outputs
 Run = Callable[[np.ndarray], list[np.ndarray]]  # computes a written file's outputs for an input
+Check = Callable[[Run, Classifier], tuple[str, float]]  # returns what was compared, and the largest difference
 
 
 class ExportError(checkpoint.CheckpointError):
@@ -76,7 +77,7 @@ def export(source: str | os.PathLike, format: str, out: Path) -> list[Exported]:
     if out.exists() and out.samefile(find_checkpoint(source)):
         raise ExportError(f"{out} is the network's own file. Choose another name with --out.")
     classifier.network.requires_grad_(False)
-    outputs = {out: (trace_digits, [check_digits])}
+    outputs: dict[Path, tuple[Callable[[nn.Module], Graph], list[Check]]] = {out: (trace_digits, [check_digits])}
     if classifier.spec.family is Family.DETECTOR:
         if format == "safetensors":  # one file of weights serves both
             outputs[out][1].append(check_scenes)

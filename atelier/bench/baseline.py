@@ -1,14 +1,15 @@
-"""What our training speed is measured against: the plain recipe that PyTorch's own MNIST example documents.
+"""The baseline of our training speed: the plain recipe of PyTorch's own MNIST example.
 
 https://github.com/pytorch/examples/tree/main/mnist
 
-It is the way most people train their first network, and a sound one. A `Dataset` prepares one picture at a time, in
+Most people train their first network in this way. A `Dataset` prepares one picture at a time, in
 Python, again in every epoch; a `DataLoader` stacks 64 of them into a batch. Compare `atelier/training/loop.py`, where
 all digits lie on the device as one tensor, and a batch is picked and varied there in a few calls.
 """
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,9 @@ def train_baseline(
     clock = time.perf_counter()
     torch.manual_seed(seed)
     # As the example does: a process of its own prepares the pictures where a GPU would otherwise wait for them.
-    workers = {} if device.type == "cpu" else {"num_workers": 1, "persistent_workers": True, "pin_memory": True}
+    workers: dict[str, Any] = (
+        {} if device.type == "cpu" else {"num_workers": 1, "persistent_workers": True, "pin_memory": True}
+    )
     batches = DataLoader(training, BATCH_SIZE, shuffle=True, **workers)
     validation_batches = DataLoader(validation, VALIDATION_BATCH_SIZE, **workers)
     network = new_network().to(device)
@@ -85,6 +88,9 @@ def train_baseline(
 
 @torch.no_grad()
 def measure_accuracy(network: nn.Module, batches: DataLoader, device: torch.device) -> float:
+    """Share of correct answers, 0 to 1."""
     network.eval()
-    right = sum((network(images.to(device)).argmax(1) == labels.to(device)).sum().item() for images, labels in batches)
-    return right / len(batches.dataset)
+    correct = sum(
+        (network(images.to(device)).argmax(1) == labels.to(device)).sum().item() for images, labels in batches
+    )
+    return correct / len(batches.dataset)  # type: ignore[arg-type]  # a DigitDataset has a length

@@ -16,17 +16,22 @@ from atelier.recipe import Recipe
 from atelier.zoo import MODELS, Family
 
 SPEEDS = {"train_digits_per_second", "frozen_digits_per_second", "predict_digits_per_second"}
-FORWARD = 1 / 3  # share of a training step: a layer costs one product on the way forth, and two on the way back
+FORWARD = 1 / 3  # share of a training step: a layer needs one product forward and two backward
 
 
 def throughput_file(device: str) -> Path:
-    """Where the numbers of "cpu", "cuda" or "mps" are kept."""
+    """The file of the measurements of "cpu", "cuda" or "mps"."""
     return user_cache_path("deep-learning-atelier") / f"throughput-{device}.json"
 
 
 def save_throughput(throughput: dict[str, Any], device: str) -> Path:
-    """Keep `startup_seconds`, of a new process until PyTorch and the data are there, and under `networks` what
-    `measure_throughput` has returned of each, for "cpu", "cuda" or "mps"."""
+    """Save measurements of "cpu", "cuda" or "mps" and return their file.
+
+    Args:
+        throughput: `startup_seconds` of a new process until PyTorch and the data are ready, and in `networks` the
+            results of `measure_throughput` by network.
+        device: their device.
+    """
     file = throughput_file(device)
     file.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(file, throughput)
@@ -34,7 +39,7 @@ def save_throughput(throughput: dict[str, Any], device: str) -> Path:
 
 
 def load_throughput(device: str) -> dict[str, Any] | None:
-    """What is kept for "cpu", "cuda" or "mps"; None if there is nothing, or nothing that can be used."""
+    """The saved measurements of "cpu", "cuda" or "mps"; None if they are missing or damaged."""
     try:
         throughput = json.loads(throughput_file(device).read_text())
         complete = all(speeds.keys() == SPEEDS for speeds in throughput["networks"].values())
@@ -48,9 +53,9 @@ def estimate(model: str, network: dict[str, Any], recipe: Recipe, throughput: di
 
     Args:
         model: a name in MODELS.
-        network: what differs from the network's default config; time is taken to grow with the arithmetic.
+        network: sizes that differ from the default; the time grows with the number of operations.
         recipe: of the training.
-        throughput: as it was kept.
+        throughput: from `load_throughput`.
 
     Raises:
         ValueError: for sizes that cannot work.
@@ -59,10 +64,10 @@ def estimate(model: str, network: dict[str, Any], recipe: Recipe, throughput: di
     """
     speeds = throughput["networks"][model]
     frozen, trained, whole = relative_costs(model, network)
-    learning = trained / speeds["train_digits_per_second"]  # seconds a digit, and so are the next two
+    learning = trained / speeds["train_digits_per_second"]  # seconds a digit, like the next two
     answering = whole / speeds["predict_digits_per_second"]
     validating, preparing = answering, 0.0
-    if speeds["frozen_digits_per_second"] is not None:  # what the frozen part makes of a digit is kept
+    if speeds["frozen_digits_per_second"] is not None:  # features of the frozen part are computed once
         copies = min(recipe.epochs, recipe.variations) * recipe.train_size
         preparing = (copies + recipe.validation_size) * frozen / speeds["frozen_digits_per_second"]
         validating = FORWARD * learning
@@ -71,8 +76,10 @@ def estimate(model: str, network: dict[str, Any], recipe: Recipe, throughput: di
 
 
 def relative_costs(model: str, network: dict[str, Any]) -> tuple[float, float, float]:
-    """The arithmetic for one digit as a multiple of the default network's: of the frozen part, the trained part, and
-    both. Arguments and errors as `estimate`."""
+    """Operations for one digit as multiples of the default network's: the frozen part, the trained part, and both.
+
+    Arguments and errors as in `estimate`.
+    """
     if not network:
         return 1.0, 1.0, 1.0
     frozen, trained = count_operations(model, json.dumps(network, sort_keys=True))
@@ -88,7 +95,7 @@ def count_operations(model: str, network: str) -> tuple[int, int]:
 
     config = json.loads(network)
     if MODELS[model].family is Family.FINE_TUNED:
-        config |= {"backbone": "none", "fingerprint": ""}  # sizes count, whatever the weights
+        config |= {"backbone": "none", "fingerprint": ""}  # the number of operations depends on sizes alone
     built, digit = MODELS[model].build(config).eval(), torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         if not hasattr(built, "extract_features"):

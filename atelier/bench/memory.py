@@ -1,5 +1,7 @@
-"""How much memory this process needs to load a checkpoint and read digits: `python -m atelier.bench.memory FILE
-DEVICE` prints bytes. See `speed.peak_memory`."""
+"""Print the bytes that it takes to load a checkpoint and classify digits: `python -m atelier.bench.memory FILE DEVICE`.
+
+`speed.peak_memory` calls it.
+"""
 
 import re
 import sys
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from atelier.bench.speed import read_many
+from atelier.bench.speed import predict_in_batches
 from atelier.classifier import Classifier
 from atelier.data import mnist
 
@@ -16,10 +18,11 @@ DIGITS = 1_000
 
 
 def peak_of_process() -> float:
-    """Bytes of main memory that this process has held at most; NaN on Windows."""
-    # On Linux, what `resource` says also counts what the process that started this one held then.
-    with suppress(OSError, TypeError):
-        return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
+    """The peak of this process's main memory, in bytes; NaN on Windows."""
+    # On Linux, `resource` also counts the memory of the process that started this one.
+    with suppress(OSError):
+        if peak_kib := re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text()):
+            return 1024 * int(peak_kib[1])
     try:
         import resource
     except ImportError:
@@ -30,6 +33,6 @@ def peak_of_process() -> float:
 
 if __name__ == "__main__":
     classifier = Classifier.load(*sys.argv[1:])
-    for _ in read_many(classifier, mnist.load("test")[0][:DIGITS]):
+    for _ in predict_in_batches(classifier, mnist.load("test")[0][:DIGITS]):
         pass
     print(torch.cuda.max_memory_allocated() if classifier.device.type == "cuda" else peak_of_process())

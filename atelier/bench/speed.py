@@ -1,4 +1,4 @@
-"""How long a network takes to answer, and how much memory."""
+"""Latency, throughput and memory of a network that classifies digits."""
 
 import statistics
 import subprocess
@@ -32,11 +32,11 @@ def answer_times(classifier: Classifier, repeats: int = REPEATS) -> list[float]:
     return taken[WARM_UP:]
 
 
-def read_many(classifier: Classifier, images: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
-    """Read digits `uint8[N, 28, 28]` in batches, each a second's work or so.
+def predict_in_batches(classifier: Classifier, images: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+    """Classify digits `uint8[N, 28, 28]` in batches of about a second each.
 
     Yields:
-        a batch's probabilities, `float32[batch, 10]`, and the seconds that it took.
+        the probabilities of a batch, `float32[batch, 10]`, and its seconds.
     """
     batch = 2 * inference_batch(classifier.device)
     classifier.predict_proba(images[:batch])  # warms up
@@ -47,11 +47,10 @@ def read_many(classifier: Classifier, images: np.ndarray) -> Iterator[tuple[np.n
 
 
 def peak_memory(file: Path, device: str) -> float:
-    """Megabytes (10⁶ bytes) of memory that it takes to load a checkpoint and read digits, at most: on a GPU what
-    PyTorch has allocated there; else of the whole process, with Python and PyTorch, which take a few hundred by
-    themselves (NaN on Windows).
+    """The peak of memory to load a checkpoint and classify digits, in megabytes (10⁶ bytes).
 
-    Measured in a new process: whatever this one holds does not count.
+    On a GPU: the memory that PyTorch has allocated there. Else: the memory of a new process, of which Python and
+    PyTorch take a few hundred megabytes (NaN on Windows).
 
     Raises:
         RuntimeError: if that process fails.

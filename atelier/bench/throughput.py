@@ -1,6 +1,6 @@
-"""How many digits a second each network takes on this machine: `python -m atelier bench throughput`.
+"""Digits per second of each network on this machine: `python -m atelier bench throughput`.
 
-`estimate.py` derives the time of a training from it. Measured in a process of its own, with all cores.
+`estimate.py` derives the time of a training from them. The process measures alone, with all cores.
 """
 
 import subprocess
@@ -51,14 +51,14 @@ def measure_throughput(name: str, device: torch.device) -> dict[str, float | Non
 
 def training_speed(session: Session, task: Classification) -> float:
     """Digits a second, from the end of the first epoch, which warms up and computes frozen features, to a later end."""
-    first: tuple[int, float] | None = None
+    ends: list[tuple[int, float]] = []  # of epochs: step and time
     for event in fit(session, task):
         if isinstance(event, Event) and event.split == "val":
-            now = time.perf_counter()
-            first = first or (event.step, now)
-            if now - first[1] > SECONDS:
+            ends.append((event.step, time.perf_counter()))
+            if ends[-1][1] - ends[0][1] > SECONDS:
                 break
-    return (event.step - first[0]) * session.recipe.batch_size / (now - first[1])
+    (first_step, first), (last_step, last) = ends[0], ends[-1]
+    return (last_step - first_step) * session.recipe.batch_size / (last - first)
 
 
 def extraction_speed(task: FineTuning, images: Tensor) -> float:
@@ -67,7 +67,7 @@ def extraction_speed(task: FineTuning, images: Tensor) -> float:
 
 
 def speed(work: Callable[[Tensor], Tensor], images: Tensor) -> float:
-    """Digits a second of `work`, with twice as many digits until it takes a while; the last time counts."""
+    """Digits a second of `work`; their number doubles until they take long enough to be measured."""
     count = 50
     while True:
         clock = time.perf_counter()

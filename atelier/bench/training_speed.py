@@ -3,8 +3,8 @@
 Two clocks:
 
 - Seconds to 99.0%: from the data in memory to the first validation at or above 99.0% of the 5,000 validation digits,
-  validations included. Our CNN and PyTorch's example (`baseline.py`) in turns, both on the same 55,000 digits, both
-  validated after every epoch.
+  validations included. Our CNN and PyTorch's example (`baseline.py`) take turns on the same 55,000
+  digits, and are validated after every epoch.
 - Start to result: from the start of the process `python -m atelier train` to its end, when `result.json` is written.
   Importing PyTorch, reading the data and the test at the end count; features of frozen layers are computed again.
 """
@@ -41,7 +41,7 @@ TO_TARGET, TO_RESULT = "seconds to 99.0%", "start to result"
 
 
 def bench_training(networks: list[str], device: str, repeats: int, file: Path) -> pd.DataFrame:
-    """Measure the demo and the full recipe of these networks; where the CNN is among them, the seconds to 99.0% first.
+    """Measure the demo and the full recipe of these networks; with the CNN among them, also the seconds to 99.0%.
 
     Args:
         networks: names in MODELS.
@@ -56,10 +56,10 @@ def bench_training(networks: list[str], device: str, repeats: int, file: Path) -
 
     Raises:
         ValueError: if this machine does not have the device.
-        RunError: if there is nothing to do, or a training failed.
+        RunError: if `repeats` is below 1, or a training failed.
     """
     if repeats < 1:
-        raise RunError("Measure at least once: --repeats 1.")
+        raise RunError("There is nothing to measure. Choose --repeats 1 or more.")
     place = pick_device(device)
     machine = {
         "device": describe_device(place),
@@ -81,11 +81,13 @@ def bench_training(networks: list[str], device: str, repeats: int, file: Path) -
 def seconds_to_target(device: torch.device, repeats: int) -> Iterator[dict[str, Any]]:
     """The baseline and our CNN in turns."""
     data = [mnist.load(split) for split in ("train", "val")]
-    datasets = [DigitDataset(images, labels) for images, labels in data]
-    tensors = [(torch.tensor(images, device=device), torch.tensor(labels, device=device)) for images, labels in data]
+    digits, validation_digits = (DigitDataset(images, labels) for images, labels in data)
+    training, validation = (
+        (torch.tensor(images, device=device), torch.tensor(labels, device=device)) for images, labels in data
+    )
     for seed in range(repeats):
-        yield race("baseline", "example", seed, train_baseline(*datasets, seed, device))
-        yield race(SPRINTER, "sprint", seed, train_sprint(*tensors, seed, device))
+        yield race("baseline", "example", seed, train_baseline(digits, validation_digits, seed, device))
+        yield race(SPRINTER, "sprint", seed, train_sprint(training, validation, seed, device))
 
 
 def race(network: str, preset: str, seed: int, validations: Iterable[tuple[float, int, float]]) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def race(network: str, preset: str, seed: int, validations: Iterable[tuple[float
     reached = float("inf")
     for seconds, epoch, share in validations:
         accuracy = round(share, 6)
-        say(f"{network}, seed {seed}: {accuracy:.2%} of the validation digits after epoch {epoch}, {seconds:.1f} s")
+        log(f"{network}, seed {seed}: {accuracy:.2%} of the validation digits after epoch {epoch}, {seconds:.1f} s")
         if accuracy >= TARGET:
             reached = round(seconds, 3)
             break
@@ -116,22 +118,24 @@ def train_sprint(
 
 
 def start_to_result(networks: list[str], device: torch.device, repeats: int, folder: Path) -> Iterator[dict[str, Any]]:
-    """Every preset of each network, as a person would start it; what it writes lies in `folder` meanwhile, for the
-    folder of temporary files may be memory, and features are large."""
+    """Measure every preset of each network from the command line.
+
+    The runs lie in `folder` meanwhile: features are large, and the system's temporary folder may be in memory.
+    """
     for network in networks:
         for preset in MODELS[network].presets:
             for seed in range(repeats):
-                say(f"{network} {preset}, seed {seed}:")
+                log(f"{network} {preset}, seed {seed}:")
                 with TemporaryDirectory(dir=folder.resolve()) as place:
                     measured = whole_run(network, preset, seed, device.type, Path(place))
                 yield measured
 
 
 def whole_run(network: str, preset: str, seed: int, device: str, folder: Path) -> dict[str, Any]:
-    """One measurement; the process shows its progress on the standard error.
+    """One measurement; the process prints its progress to standard error.
 
     Args:
-        folder: an empty one, for the run and for a cache of its own, so that no earlier run's features are found.
+        folder: an empty one, for the run and for its cache, which then holds no features of an earlier run.
 
     Raises:
         RunError: if the training failed.
@@ -148,17 +152,17 @@ def whole_run(network: str, preset: str, seed: int, device: str, folder: Path) -
     )
     seconds = round(time.perf_counter() - clock, 2)
     if done.returncode:
-        raise RunError(f"Training {network} ({preset}, seed {seed}) failed; the reason stands above.")
+        raise RunError(f"Training {network} ({preset}, seed {seed}) failed; the reason is above.")
     result = Run.open(folder / "runs", done.stdout.split()[0]).read("result.json")
     measured = {"what": TO_RESULT, "network": network, "preset": preset, "seed": seed}
     return measured | {"seconds": seconds, "accuracy": result["accuracy"]}
 
 
-# What a person reads ---------------------------------------------------------------------------------------------
+# Output ---------------------------------------------------------------------------------------------------------
 
 
 def table(measurements: pd.DataFrame) -> str:
-    """Medians of what `bench_training` measured, and how many times as fast as the baseline the race was."""
+    """The medians of measurements of `bench_training`, and the speed-up over the baseline."""
     groups = measurements.groupby(["what", "network", "preset"], sort=False)
     medians = groups.agg(runs=("seed", "size"), seconds=("seconds", "median"), accuracy=("accuracy", "median"))
     medians = medians.reset_index()
@@ -169,5 +173,5 @@ def table(measurements: pd.DataFrame) -> str:
     return medians.to_string(index=False, formatters={"seconds": "{:.1f}".format, "accuracy": "{:.2%}".format})
 
 
-def say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+def log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -92,7 +92,7 @@ def anchors(trace: "Trace", row: int, column: int) -> Figure:
         hoverinfo="skip",
         showlegend=False,
     )
-    hidden = {"colours": plotting.fading("#000000", 0, 0), "showscale": False}
+    hidden: dict[str, Any] = {"colours": plotting.fading("#000000", 0, 0), "showscale": False}
     places = _places(trace, np.zeros(trace.objectness.shape[:2]), "Click to see its anchors", **hidden)
     figure = _overlay(
         trace.picture,

@@ -36,7 +36,7 @@ def pareto(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     """The Pareto front of N networks, `bool[N]`: no other network is as good in both values and better in one."""
     as_good = (cost[:, None] <= cost) & (accuracy[:, None] >= accuracy)
     better = (cost[:, None] < cost) | (accuracy[:, None] > accuracy)
-    return ~(as_good & better).any(axis=0)
+    return np.asarray(~(as_good & better).any(axis=0))
 
 
 def trade_offs(table: pd.DataFrame) -> dict[str, Figure]:
@@ -148,7 +148,8 @@ def reliability(networks: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
         networks: the title, the colour and the table of `calibration.reliability` of each network. Bins with less than
             FEWEST digits are left out.
     """
-    lines, used = [], Counter()  # a visitor's run has the colour of a shipped network
+    lines = []
+    used: Counter[str] = Counter()  # a visitor's run has the colour of a shipped network
     for (title, colour, bins), symbol in zip(networks, cycle(curves.SYMBOLS), strict=False):
         table, dash = bins[bins.digits >= FEWEST], curves.DASHES[used[colour] % len(curves.DASHES)]
         used[colour] += 1

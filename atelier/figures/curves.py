@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def curves(events: pd.DataFrame, value: Literal["loss", "accuracy"], axis: Axis,
                 lines[run, split] = _line(points, axis, value, style, f"{VALUES[value]} on {digits}")
     for line in {run: line for (run, _), line in lines.items()}.values():  # the last of each run, bold if there is one
         line.showlegend = True
-    scale = {"tickformat": "~%"} if value == "accuracy" else LOGARITHMIC if log else {}
+    scale: dict[str, Any] = {"tickformat": "~%"} if value == "accuracy" else LOGARITHMIC if log else {}
     if not lines:
         scale = scale | {"range": [0, 1]}
     return plotting.figure(
@@ -77,7 +77,8 @@ def learning_rate(events: pd.DataFrame, axis: Axis) -> Figure:
 
 def _styles(events: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Colour, dash and symbol by run."""
-    styles, counts = {}, Counter()
+    styles = {}
+    counts: Counter[str] = Counter()  # runs by network
     for run, model in events[["run", "model"]].drop_duplicates("run").itertuples(index=False):
         number = counts[model] % len(DASHES)
         styles[run] = {"color": MODELS[model].colour, "dash": DASHES[number], "symbol": SYMBOLS[number]}
@@ -89,9 +90,7 @@ def _line(points: pd.DataFrame, axis: Axis, value: str, style: dict[str, str], t
     """One run's events of one split."""
     run, split = points[["run", "split"]].iloc[0]
     bold = split == "val"
-    every = 2 ** max(
-        0, math.ceil(math.log2(len(points) / POINTS))
-    )  # a power of two, so that drawn points stay
+    every = 2 ** max(0, math.ceil(math.log2(len(points) / POINTS)))  # a power of two, so that drawn points stay
     points = points.iloc[sorted({*range(0, len(points), every), len(points) - 1})]
     return Scatter(
         x=points[axis].to_numpy(np.float32),

@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from plotly.graph_objects import Bar, Figure, Heatmap, Image
@@ -189,7 +189,6 @@ def attributions(
         colour: of values that are never below zero; None for values with a sign, which have a colour for each.
     """
     count, most = len(heats), _max_abs(heats)
-    signed = colour is None
     width = SIDE + GAP
     picture = plotting.opaque(digit // 2)  # darkened, so that the colour stands out
     overlay = Heatmap(
@@ -198,12 +197,12 @@ def attributions(
         y0=0.5,
         customdata=plotting.tile(plotting.numbered(*heats.shape), count, 0, right=GAP, below=0),
         hovertemplate="Row %{customdata[1]}, column %{customdata[2]}: %{z:.3f}<extra></extra>",
-        zmin=-most if signed else 0,
+        zmin=0 if colour else -most,
         zmax=most,
-        colorscale=_for_and_against() if signed else plotting.fading(colour, 0, 0.9),
+        colorscale=plotting.fading(colour, 0, 0.9) if colour else _for_and_against(),
         colorbar=plotting.colour_bar(unit),
     )
-    colours = (AGAINST, plotting.ZERO, FOR) if signed else (plotting.ZERO, colour)
+    colours = (plotting.ZERO, colour) if colour else (AGAINST, plotting.ZERO, FOR)
     pictures = plotting.tile(np.stack([picture] * count), count, 0, right=GAP, below=0)
     figure = plotting.pictures(
         [
@@ -252,7 +251,7 @@ def distances_from_pretrained(trained: Sequence[bool], distances: dict[int, floa
     )
 
 
-def _signed(values: np.ndarray, colour: str, most: float, **options) -> Heatmap:
+def _signed(values: np.ndarray, colour: str, most: float, **options: Any) -> Heatmap:
     scale = {"zmin": -most, "zmax": most, "colorscale": plotting.signed(colour)}
     return Heatmap(z=values, **scale | {"x0": 0.5, "y0": 0.5} | options)
 

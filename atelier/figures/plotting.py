@@ -18,6 +18,8 @@ from plotly.graph_objects import Image as ImageTrace
 TITLE, TEXT = 20, 15  # pixels: readable from the last row of a classroom
 ZERO, BELOW = "#000000", "#737D88"  # of a scale around zero
 
+Numbers = Sequence[float] | np.ndarray
+
 
 def figure(traces: list, title: str, subtitle: str, **layout: Any) -> Figure:
     """A figure in the common style. A phone has room for 34 letters of title and 48 of subtitle."""
@@ -78,7 +80,7 @@ def numbered(*shape: int) -> np.ndarray:
     return np.moveaxis(np.indices(shape, np.int16), 0, -1) + np.int16(1)
 
 
-def places(count: int, columns: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+def places(count: int, columns: int, width: float, height: float) -> tuple[np.ndarray, np.ndarray]:
     """Left and top of the first `count` cells of a sheet."""
     row, column = np.divmod(np.arange(count), columns)
     return column * width, row * height
@@ -91,7 +93,7 @@ def hover_cells(
     height: int,
     x: float,
     y: float,
-    customdata: Sequence[int] | None = None,
+    customdata: Numbers | None = None,
 ) -> Heatmap:
     """An invisible trace with a tooltip and `customdata` (by default the index) for each cell of a sheet.
 
@@ -126,7 +128,7 @@ def lines(lines: np.ndarray, colour: str, width: int) -> Scatter:
     return Scatter(x=x, y=y, mode="lines", line={"color": colour, "width": width}, hoverinfo="skip")
 
 
-def labels(x: Sequence[float], y: Sequence[float], text: Sequence[str], position: str = "middle center") -> Scatter:
+def labels(x: Numbers, y: Numbers, text: Sequence[str], position: str = "middle center") -> Scatter:
     """Texts at the points x, y."""
     font = {"size": TEXT}
     return Scatter(

@@ -24,7 +24,7 @@ class History:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is."""
+    """The progress of a run."""
 
     share: float  # 0 to 1
     step: int
@@ -67,7 +67,7 @@ def _confusion(counts: object) -> np.ndarray | None:
 
 
 def progress(events: pd.DataFrame, recipe: Recipe) -> Progress:
-    """How far a run with these events is."""
+    """The progress of a run with these events."""
     steps = recipe.epochs * (recipe.train_size // recipe.batch_size)
     learning = events[events.split != "test"]
     if learning.empty:
@@ -81,5 +81,5 @@ def progress(events: pd.DataFrame, recipe: Recipe) -> Progress:
 
 
 def to_csv(run: Run) -> str:
-    """A run's events, a line each."""
+    """A run's events as CSV, one event a line."""
     return read(run).events.to_csv(index=False)

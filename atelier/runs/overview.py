@@ -31,7 +31,7 @@ class Summary:
     name: str  # as a person calls it, else network and time; in `summaries`, no two are the same
     model: str  # a name in MODELS; "" for an unknown network
     network: str  # its title
-    recipe: Recipe | None  # None if it is not known
+    recipe: Recipe | None  # None if it is unknown
     sizes: dict[str, Any]  # those that the Train page offers, as this run has them
     changes: str  # the nearest preset, and the differences from it
     accuracy: float | None  # 0 to 1
@@ -65,11 +65,11 @@ class Summary:
 
 def summaries(runs: Path) -> list[Summary]:
     """All runs of a folder, newest first. Runs with the same name get the last letters of their ids."""
-    found = [summary for run in Run.all(runs) if (summary := summarise(run))]
-    names = Counter(summary.name for summary in found)
+    listed = [summary for run in Run.all(runs) if (summary := summarise(run))]
+    names = Counter(summary.name for summary in listed)
     return [
         replace(summary, name=f"{summary.name[:53]} ({summary.id[-4:]})") if names[summary.name] > 1 else summary
-        for summary in found
+        for summary in listed
     ]
 
 
@@ -81,7 +81,7 @@ def summarise(run: Run) -> Summary | None:
     spec = MODELS.get(model)
     recipe = _recipe(run, config, problems)
     if config and spec is None:
-        problems.append(f"This page does not know the network {model!r}.")
+        problems.append(f"The network {model!r} is unknown here.")
     past = history.read(run)
     problems += [past.problem] * bool(past.problem)
     network = spec.title if spec else model or "unknown"
@@ -98,7 +98,7 @@ def summarise(run: Run) -> Summary | None:
         network=network,
         recipe=recipe,
         sizes=sizes,
-        changes=changes(model, recipe, sizes) if spec and recipe else "not known",
+        changes=changes(model, recipe, sizes) if spec and recipe else "unknown",
         accuracy=accuracy,
         measured_on=measured_on,
         seconds=seconds,
@@ -135,7 +135,7 @@ def status(run: Run) -> tuple[str, str]:
 
 
 def prepared(run: Run) -> float | None:
-    """How far a run is with its preparations, 0 to 1; None if it prepares nothing."""
+    """The progress of a run's preparations, 0 to 1; None if it prepares nothing."""
     return _number(_read(run, "status.json", []).get("share"), 1.0)
 
 
@@ -236,7 +236,7 @@ def _differences(recipe: Recipe, preset: Recipe) -> list[str]:
 
 
 def _time(date: datetime) -> str:
-    """Without the day if it is today."""
+    """The time for people, without the day if it is today."""
     return f"{date:%H:%M:%S}" if date.date() == datetime.now().date() else f"{date.day} {date:%b %H:%M:%S}"
 
 

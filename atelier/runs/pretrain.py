@@ -1,4 +1,4 @@
-"""A run that pretrains a backbone on letters, from font files to the backbone's file."""
+"""Pretraining of a backbone on letters: from font files to the backbone's file."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from atelier.data.glyphs import Glyphs
 from atelier.runs.folder import Run, RunError, read_recipe
 from atelier.runs.recorder import record
 from atelier.runs.worker import supervise
-from atelier.training.events import Event
+from atelier.training.events import Event, Preparation
 from atelier.training.letters import LetterNetwork
 from atelier.training.session import Session
 from atelier.training.setup import describe_environment
@@ -24,13 +24,16 @@ BACKBONE = "backbone.safetensors"  # in the run's folder
 
 
 def new_config(architecture: str, glyphs: Glyphs, epochs: int | None, device: str) -> dict[str, Any]:
-    """What `config.json` of a new pretraining says.
+    """The `config.json` of a new pretraining.
 
     Raises:
         ValueError: if this machine does not have the device.
     """
     training, _ = glyphs.split()
-    input_size, recipe = MODELS[architecture].letters
+    letters = MODELS[architecture].letters
+    if letters is None:
+        raise ValueError(f"{MODELS[architecture].title} has no backbone to pretrain. Choose a fine-tuned network.")
+    input_size, recipe = letters
     return {
         "model": f"{architecture}-backbone",
         "network": {
@@ -45,19 +48,20 @@ def new_config(architecture: str, glyphs: Glyphs, epochs: int | None, device: st
     }
 
 
-def pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs) -> Iterator[Event]:
-    """Train on letters from where `run` stands to its end, and leave the backbone's file in its folder. Networks build
-    on it once it lies in `backbones.BACKBONES` under the architecture's name.
+def pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs) -> Iterator[Event | Preparation]:
+    """Train on letters from the last checkpoint of `run` to its end; the backbone's file lies in its folder.
+
+    Networks build on it when it lies in `backbones.BACKBONES` under the architecture's name.
 
     Raises:
-        RunError: if the fonts here draw other letters than those that the run began with; else as `supervise`.
+        RunError: if the fonts draw other letters than at the run's start; else as `supervise`.
     """
     if _fingerprint(glyphs) != config["data"]:
-        raise RunError(f"The fonts here draw other letters than those that run {run.id} began with. Start a new run.")
+        raise RunError(f"The fonts draw other letters than at the start of run {run.id}. Start a new run.")
     return supervise(run, config["device"], lambda: _pretrain(config, run, glyphs))
 
 
-def _pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs) -> Iterator[Event]:
+def _pretrain(config: dict[str, Any], run: Run, glyphs: Glyphs) -> Iterator[Event | Preparation]:
     recipe = read_recipe(config)
     fabric = Fabric(accelerator=config["device"], devices=1, precision=config["precision"])
     torch.manual_seed(recipe.seed)

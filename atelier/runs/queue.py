@@ -37,14 +37,14 @@ def acquire_device(
             while ahead := _ahead_of(mine):
                 waiting(ahead)
                 time.sleep(POLL)
-            with _held(mine.with_name("device.lock"), waiting):
+            with _device_lock(mine.with_name("device.lock"), waiting):
                 yield
     finally:
         mine.unlink(missing_ok=True)
 
 
 def draw_ticket(device: str) -> str:
-    """The name of a new ticket: later ones are behind it."""
+    """Draw a ticket for a process that is about to start; returns its name."""
     name = f"{time.time_ns():020}-{secrets.token_hex(4)}.ticket"
     (_folder(device) / name).write_text(STARTING)
     return name
@@ -57,8 +57,8 @@ def _folder(device: str) -> Path:
 
 
 @contextlib.contextmanager
-def _held(file: Path, waiting: Callable[[int], None]) -> Iterator[None]:
-    """The device's own lock, in case an older ticket appears late."""
+def _device_lock(file: Path, waiting: Callable[[int], None]) -> Iterator[None]:
+    """Hold the device's own lock, because an older ticket may appear late."""
     lock = FileLock(file)
     while True:
         try:
@@ -74,7 +74,7 @@ def _held(file: Path, waiting: Callable[[int], None]) -> Iterator[None]:
 
 
 def _ahead_of(ticket: Path) -> int:
-    """How many living tickets are older."""
+    """Number of older tickets whose process lives."""
     return sum(_lives(other) for other in ticket.parent.glob("*.ticket") if other.name < ticket.name)
 
 

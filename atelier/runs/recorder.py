@@ -1,4 +1,4 @@
-"""One run from its start, or from its last checkpoint, to its result: `fit` trains, and the run's folder records it."""
+"""Train a run from its start or last checkpoint to its result, and record it in its folder."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 
 from atelier import checkpoint
@@ -33,7 +33,7 @@ SNAPSHOT_EVERY = 2.0  # seconds
 
 
 def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Iterator[Event | Preparation]:
-    """Train as `config` says (see `new_config`), from where `run` stands to its end.
+    """Train by a config (see `new_config`), from the last checkpoint of `run` to the end.
 
     Args:
         config: the run's `config.json`.
@@ -46,7 +46,7 @@ def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Itera
     Raises:
         RunError: if the config is damaged.
         StopRequested: if a person wants the run to pause or to stop, after its state has been saved.
-        DivergedError, MemoryError, OSError, BackboneError: with a sentence.
+        DivergedError, MemoryError, OSError, BackboneError: with the reason.
     """
     recipe = read_recipe(config)
     if must_download(config.get("model"), config.get("network")) and os.environ.get("LOCAL_RANK", "0") == "0":
@@ -74,7 +74,7 @@ def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Itera
             to_device("val", fabric.device, recipe.validation_size),
         )
         yield from record(session, config, run, writes, training, validation)
-        if writes:
+        if run and writes:
             yield _test(session, run)
     except RuntimeError as error:
         if not is_out_of_memory(error):
@@ -91,7 +91,7 @@ def train(config: dict[str, Any], run: Run | None, writes: bool = True) -> Itera
 def record(
     session: Session, config: dict[str, Any], run: Run | None, writes: bool, training: Digits, validation: Digits
 ) -> Iterator[Event | Preparation]:
-    """The events of `fit`, recorded in the run's folder with weights and snapshots; continues from its checkpoint.
+    """Record the events of `fit` in the run's folder, with weights and snapshots; continue from its checkpoint.
 
     Raises:
         StopRequested: if a person wants the run to pause or to stop, after its state has been saved.
@@ -101,28 +101,30 @@ def record(
     best = _restore(session, config, run) if run is not None and run.path("last.safetensors").is_file() else 0.0
     card = {key: config[key] for key in ("model", "recipe", "device_name", "precision", "data", "versions")}
     card["config"] = config["network"]
+    folder = run if writes else None  # in the one process that writes
 
     def save() -> None:
-        progress = session.counters() | {"best": best}
-        checkpoint.save(run.path("last.safetensors"), session.tensors(), card | {"progress": progress})
+        if folder:
+            progress = session.counters() | {"best": best}
+            checkpoint.save(folder.path("last.safetensors"), session.tensors(), card | {"progress": progress})
 
     def snapshot() -> None:
-        if observer:
-            snapshots.write(run, observer.take(session.step))
+        if folder and observer:
+            snapshots.write(folder, observer.take(session.step))
 
     last_save = last_snapshot = time.monotonic()
-    if writes:
-        run.write("config.json", config)
+    if folder:
+        folder.write("config.json", config)
         snapshot()
     for event in fit(session, new_task(config["model"], session, training, validation)):
-        if writes and isinstance(event, Preparation):
-            _report(run, event)
-        elif writes:
-            run.append({name: value for name, value in asdict(event).items() if value is not None})
+        if folder and isinstance(event, Preparation):
+            _report(folder, event)
+        elif folder and isinstance(event, Event):
+            folder.append({name: value for name, value in asdict(event).items() if value is not None})
             if event.split == "val" and event.accuracy >= best:
                 best = event.accuracy
                 result = {"validation_accuracy": best, "seconds": event.seconds}
-                checkpoint.save(run.path("best.safetensors"), halve(weights(session.answering)), card | result)
+                checkpoint.save(folder.path("best.safetensors"), halve(weights(session.answering)), card | result)
             if event.split == "val" or time.monotonic() - last_snapshot > SNAPSHOT_EVERY:
                 snapshot()
                 last_snapshot = time.monotonic()
@@ -130,18 +132,18 @@ def record(
                 save()
                 last_save = time.monotonic()
         yield event
-        request = session.fabric.broadcast(requested(run) if writes else "")  # all processes stop together
+        request = session.fabric.broadcast(requested(folder) if folder else "")  # all processes stop together
         if request in REQUESTS:
-            if writes and isinstance(event, Event):
+            if isinstance(event, Event):
                 save()
             raise StopRequested(request)
 
 
 def _download(architecture: str, run: Run | None) -> Iterator[Preparation]:
-    """Download a backbone; yields the progress, which also goes to the status of `run`.
+    """Download a backbone; yield the progress, and write it into the status of `run`.
 
     Raises:
-        BackboneError: if it cannot be had.
+        BackboneError: if the download fails.
         StopRequested: if a person wants the run to pause or to stop; nothing of the download is kept.
     """
     for done, of in backbones.fetch(architecture):
@@ -153,7 +155,7 @@ def _download(architecture: str, run: Run | None) -> Iterator[Preparation]:
 
 
 def _report(run: Run, event: Preparation) -> None:
-    """Write what a run prepares into its status, until it is done."""
+    """Write a preparation into the run's status; remove it when it is complete."""
     if event.done < event.of:
         run.set_status("running", str(event), event.done / event.of)
     else:
@@ -161,10 +163,10 @@ def _report(run: Run, event: Preparation) -> None:
 
 
 def _restore(session: Session, config: dict[str, Any], run: Run) -> float:
-    """Continue where a run's folder stands.
+    """Restore a session from the run's last checkpoint.
 
     Returns:
-        the validation accuracy of its best checkpoint; 0 if that is gone.
+        the validation accuracy of its best checkpoint; 0 if that file is missing.
 
     Raises:
         CheckpointError: if its last checkpoint is damaged.
@@ -177,11 +179,11 @@ def _restore(session: Session, config: dict[str, Any], run: Run) -> float:
         session.restore(tensors, last["progress"])
         return last["progress"]["best"] if run.path("best.safetensors").is_file() else 0.0
     except (KeyError, IndexError, TypeError, ValueError, MismatchError):
-        raise RunError("last.safetensors does not fit the run's config.json; start a new run.") from None
+        raise RunError("last.safetensors does not fit the run's config.json. Start a new run.") from None
 
 
 def _test(session: Session, run: Run) -> Event:
-    """Read the test digits, once, with the best weights on validation; the result goes into the run and the card."""
+    """Measure the best weights on the test digits, once; write the result into the run and the model card."""
     tensors, card = checkpoint.load(run.path("best.safetensors"))
     load_weights(session.network, tensors)
     images, labels = to_device("test", session.fabric.device)
@@ -213,10 +215,10 @@ def _build(config: dict[str, Any]) -> nn.Module:
     try:
         return MODELS[config["model"]].build(config["network"])
     except (KeyError, TypeError):
-        raise RunError("The run's config.json is damaged; start a new run.") from None
+        raise RunError("The run's config.json is damaged. Start a new run.") from None
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Only on NVIDIA's GPUs, PyTorch has an error type for this."""
+    """Whether the memory is used up; PyTorch has an error type for this on NVIDIA's GPUs only."""
     messages = ("out of memory", "can't allocate memory")  # of Apple's GPUs, and of CPUs
     return isinstance(error, torch.OutOfMemoryError) or any(message in str(error) for message in messages)

@@ -1,4 +1,4 @@
-"""The snapshots of a run's network on disk, see `explain.snapshots`. Reading them needs no PyTorch."""
+"""Snapshots of a run's network on disk, see `explain.snapshots`; reading them needs no PyTorch."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ def write(run: Run, arrays: dict[str, np.ndarray]) -> None:
         OSError: if the disk is full.
     """
     with files.replacing(run.path(SNAPSHOT)) as unfinished:
-        np.savez(unfinished, **arrays)
+        np.savez(unfinished, allow_pickle=False, **arrays)
 
 
 def read(run: Run) -> dict[str, np.ndarray]:

@@ -10,8 +10,8 @@ from atelier.training.events import Event
 E = TypeVar("E")
 
 
-def logged(events: Iterator[E], folder: Path) -> Iterator[E]:
-    """The same events, also written into an event file in `folder`."""
+def log_events(events: Iterator[E], folder: Path) -> Iterator[E]:
+    """Write events into an event file in `folder`, and pass them on."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder)) as writer:
@@ -23,9 +23,10 @@ def logged(events: Iterator[E], folder: Path) -> Iterator[E]:
 
 
 def check_installed() -> None:
-    """
+    """Refuse to log without TensorBoard.
+
     Raises:
         ValueError: if TensorBoard is not installed.
     """
     if find_spec("tensorboard") is None:
-        raise ValueError("TensorBoard is not installed: `pip install tensorboard` brings it.")
+        raise ValueError("TensorBoard is not installed. Install it with `pip install tensorboard`.")

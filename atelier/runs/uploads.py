@@ -1,6 +1,6 @@
-"""An uploaded checkpoint becomes a run like any other: to draw with, to compare, to look into.
+"""Uploaded checkpoints, which become runs like any other.
 
-The file comes from a stranger: its card is checked here, once, and nothing of a refused file stays.
+The file comes from a stranger. Its card is checked here, once, and nothing stays of a refused file.
 """
 
 import tempfile
@@ -41,12 +41,12 @@ def receive(content: bytes | BinaryIO, runs: Path) -> Run:
         content = content.read(LARGEST_UPLOAD + 1)
     if len(content) > LARGEST_UPLOAD:
         raise CheckpointError(
-            f"The file is larger than {LARGEST_UPLOAD >> 20} MB: choose a run's best.safetensors, the smallest."
+            f"The file is larger than {LARGEST_UPLOAD >> 20} MB. Choose a run's best.safetensors, its smallest file."
         )
     try:
         runs = Path(runs)
         runs.mkdir(parents=True, exist_ok=True)
-        # In a folder of its own until it is complete: no page sees half a run.
+        # It lies in a hidden folder until it is complete, where no page finds half a run.
         with tempfile.TemporaryDirectory(dir=runs, prefix=".upload-") as folder:
             file = Path(folder) / "upload.safetensors"
             file.write_bytes(content)
@@ -54,24 +54,24 @@ def receive(content: bytes | BinaryIO, runs: Path) -> Run:
             return Run(run.folder.rename(runs / run.id))
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk with its own type
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"The upload could not be kept in {runs} ({reason}): make room there.") from None
+        raise CheckpointError(f"The upload cannot be saved in {runs} ({reason}). Free some space there.") from None
 
 
 def _checked(file: Path) -> Classifier:
-    """The network in a file, if it can answer.
+    """Load the network in a file.
 
     Raises:
-        CheckpointError: if not.
+        CheckpointError: if it cannot be used.
     """
     card = checkpoint.read_card(file)
     if must_download(name := card.get("model"), card.get("config")):  # a stranger's file starts no download of 500 MB
         raise BackboneError(
-            f"This checkpoint builds on the ImageNet weights of {name}, which are not on this machine: train a {name} "
-            "on the backbone imagenet once, which downloads them."
+            f"This checkpoint needs the ImageNet weights of {name}, which are not on this machine. Train {name} once "
+            "with the backbone imagenet to download them."
         )
     classifier = Classifier.load(file, "cpu")
     if not np.isfinite(classifier.predict_proba(np.zeros((1, SIDE, SIDE), np.uint8))).all():
-        raise CheckpointError(f"The weights in {file.name} give answers that are not finite.")
+        raise CheckpointError(f"The weights in {file.name} give answers that are not finite. Choose another file.")
     return classifier
 
 
@@ -108,7 +108,7 @@ def _config(classifier: Classifier) -> dict[str, Any]:
 
 
 def _result(card: dict[str, Any]) -> dict[str, float]:
-    """The results in the model card that are possible."""
+    """The results in the model card that lie within their limits."""
     return {
         name: float(card[name])
         for name, largest in LARGEST_RESULT.items()
