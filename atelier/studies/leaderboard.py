@@ -91,7 +91,7 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
     import numpy as np
 
     import atelier
-    from atelier.bench.speed import answer_times, peak_memory, read_many
+    from atelier.bench.speed import answer_times, peak_memory, predict_in_batches
     from atelier.classifier import find_checkpoint
     from atelier.data import mnist
     from atelier.evaluation.calibration import calibration_error
@@ -110,7 +110,7 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
         subset = trial.stratified(labels, point["digits"])
         images, labels = images[subset], labels[subset]
     batches, seconds = [], 0.0
-    for batch, batch_seconds in read_many(classifier, images):
+    for batch, batch_seconds in predict_in_batches(classifier, images):
         batches.append(batch)
         seconds += batch_seconds
         yield None

@@ -9,14 +9,14 @@ from atelier.bench import estimate as module
 from atelier.bench import throughput
 from atelier.bench.estimate import estimate, load_throughput, save_throughput, throughput_file
 from atelier.recipe import Recipe
-from atelier.zoo import MODELS
+from atelier.zoo import MODELS, Family
 
 MEASURED = {
     "startup_seconds": 5.0,
     "networks": {
         name: {
             "train_digits_per_second": 1000.0,
-            "frozen_digits_per_second": 500.0 if name in ("vgg16", "alexnet") else None,
+            "frozen_digits_per_second": 500.0 if MODELS[name].family is Family.FINE_TUNED else None,
             "predict_digits_per_second": 2000.0,
         }
         for name in MODELS
@@ -25,12 +25,12 @@ MEASURED = {
 RECIPE = Recipe(epochs=6, train_size=20_000, variations=4)
 
 
-def test_an_estimate_is_the_sum_of_its_parts():
+def test_estimate_is_the_sum_of_its_parts():
     # 5 s to start, 6 epochs of 20,000 digits and 5,000 to validate, 10,000 to test
     assert estimate("cnn", {}, RECIPE, MEASURED) == pytest.approx(5 + 6 * (20 + 2.5) + 5)
 
 
-def test_what_is_frozen_is_seen_once_a_variation():
+def test_frozen_part_is_computed_once_for_each_copy():
     # 5 s to start; 4 x 20,000 + 5,000 digits through the frozen part; 6 epochs of 20,000 digits, and 5,000 of a third
     # of a step to validate; 10,000 to test
     assert estimate("vgg16", {}, RECIPE, MEASURED) == pytest.approx(5 + 170 + 6 * (20 + 5 / 3) + 5)
@@ -44,7 +44,7 @@ def test_twice_the_depth_takes_twice_the_time():
     assert deep / usual == pytest.approx(2, rel=0.02)  # the embedding and the head do not grow
 
 
-def test_what_thaws_moves_from_the_frozen_part_to_the_trained_one():
+def test_operations_of_thawed_layers_count_as_trained():
     frozen, trained = module.count_operations("alexnet", "{}")
     all_thawed = module.count_operations("alexnet", '{"thawed": 5}')
     assert all_thawed == (0, frozen + trained)
@@ -58,7 +58,7 @@ def test_impossible_sizes_are_refused():
         estimate("vit", {"heads": 5}, RECIPE, MEASURED)
 
 
-def test_a_measurement_is_kept_for_the_pages(monkeypatch, tmp_path):
+def test_saved_throughput_is_loaded_unless_it_is_damaged(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "user_cache_path", lambda _: tmp_path / "cache")
     assert load_throughput("cpu") is None
     assert save_throughput(MEASURED, "cpu") == throughput_file("cpu")
@@ -69,7 +69,7 @@ def test_a_measurement_is_kept_for_the_pages(monkeypatch, tmp_path):
         assert load_throughput("cpu") is None
 
 
-def test_a_page_imports_it_without_pytorch():
+def test_estimate_is_imported_without_pytorch():
     code = "import atelier.bench.estimate, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=throughput.ROOT).returncode == 0
 
@@ -83,5 +83,6 @@ def test_every_number_of_a_network_is_measured(monkeypatch):
     assert alexnet["frozen_digits_per_second"] > 10
 
 
-def test_the_start_of_a_process_is_measured():
+@pytest.mark.slow
+def test_start_of_a_process_is_measured():
     assert 0.1 < throughput.startup_seconds("cpu") < 60

@@ -18,12 +18,12 @@ CPU = torch.device("cpu")
 COLUMNS = ["what", "network", "preset", "seed", "seconds", "accuracy", "device", "threads", "torch", "date"]
 
 
-def test_the_baseline_is_the_network_of_pytorchs_example():
-    assert sum(parameter.numel() for parameter in new_network().parameters()) == 1_199_882  # as published of it
+def test_baseline_is_the_network_of_pytorchs_example():
+    assert sum(parameter.numel() for parameter in new_network().parameters()) == 1_199_882  # as published
     assert new_network()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
-def test_the_baseline_sees_normalised_digits():
+def test_baseline_normalises_digits():
     images = np.array([np.zeros((28, 28)), np.full((28, 28), 255)], np.uint8)
     (black, label), (white, _) = DigitDataset(images, np.array([3, 4]))
     assert black.shape == (1, 28, 28)
@@ -32,7 +32,7 @@ def test_the_baseline_sees_normalised_digits():
     assert white.numpy() == pytest.approx((1 - 0.1307) / 0.3081)
 
 
-def test_the_baseline_learns_and_says_so_after_every_epoch():
+def test_baseline_learns_and_validates_after_every_epoch():
     (images, labels), (val_images, val_labels) = mnist.load("train"), mnist.load("val")
     training, validation = DigitDataset(images[:640], labels[:640]), DigitDataset(val_images[:500], val_labels[:500])
     (first, second) = train_baseline(training, validation, 0, CPU, epochs=2)
@@ -41,7 +41,7 @@ def test_the_baseline_learns_and_says_so_after_every_epoch():
     assert second[2] > 0.5  # guessing: 0.1
 
 
-def test_our_cnn_says_the_same_in_the_race(monkeypatch):
+def test_sprint_yields_what_the_baseline_yields(monkeypatch):
     sprint = replace(training_speed.SPRINT, epochs=2, train_size=2000, batch_size=50)
     monkeypatch.setattr(training_speed, "SPRINT", sprint)
     training, validation = (tuple(torch.tensor(p[:2000]) for p in mnist.load(s)) for s in ("train", "val"))
@@ -51,11 +51,11 @@ def test_our_cnn_says_the_same_in_the_race(monkeypatch):
     assert second[2] > 0.5
 
 
-def test_the_clock_stops_at_the_first_validation_that_reaches_99_percent():
+def test_clock_stops_at_the_first_validation_of_99_percent():
     validations = iter([(1.5, 1, 0.98), (3.0, 2, 0.99), (4.5, 3, 0.995)])
     measured = training_speed.race("cnn", "sprint", 7, validations)
     assert (measured["seconds"], measured["accuracy"], measured["seed"]) == (3.0, 0.99, 7)
-    assert next(validations)[1] == 3  # nobody asked for more
+    assert next(validations)[1] == 3  # not consumed
     assert training_speed.race("cnn", "sprint", 7, [(1.5, 1, 0.98)])["seconds"] == float("inf")
 
 
@@ -85,19 +85,19 @@ def test_each_run_is_a_process_with_an_empty_cache(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_run_ends_the_bench_with_a_sentence(monkeypatch, tmp_path):
+def test_failed_run_ends_the_benchmark(monkeypatch, tmp_path):
     failed = subprocess.CompletedProcess([], 1, stdout="run-1\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(RunError, match="vit"):
+    with pytest.raises(RunError):
         list(training_speed.start_to_result(["vit"], CPU, 1, tmp_path))
 
 
-def test_measuring_less_than_once_is_refused(tmp_path):
-    with pytest.raises(RunError, match="at least once"):
+def test_fewer_than_one_measurement_is_refused(tmp_path):
+    with pytest.raises(RunError):
         training_speed.bench_training(["cnn"], "cpu", 0, tmp_path / "bench.csv")
 
 
-def test_what_was_measured_before_an_interruption_is_in_the_csv(monkeypatch, tmp_path):
+def test_csv_keeps_the_measurements_before_an_interruption(monkeypatch, tmp_path):
     numbers = {"seconds": 12.5, "accuracy": 0.975}
 
     def interrupted(*_):
@@ -127,7 +127,7 @@ start to result,cnn,demo,0,31.0,0.9930
 """
 
 
-def test_the_table_shows_medians_and_the_ratio_to_the_baseline():
+def test_table_has_medians_and_the_speed_up():
     table = training_speed.table(pd.read_csv(io.StringIO(MEASURED)))
     rows = [" ".join(line.split()) for line in table.splitlines()]
     assert rows[1] == "seconds to 99.0% baseline example 3 200.0 99.06% 1.0 x baseline"

@@ -166,7 +166,7 @@ def test_every_file_may_be_damaged_missing_or_a_folder(run, tmp_path, content):
             path.write_bytes(before)
 
 
-def test_reason_that_is_no_text_is_shown_as_text(run):
+def test_reason_of_another_type_becomes_text(run):
     run.write("status.json", {"state": "failed", "reason": {"why": [1]}})
     assert overview.status(run) == ("failed", "{'why': [1]}")
 

@@ -24,7 +24,7 @@ def letters(monkeypatch):
 
 
 @pytest.mark.parametrize("architecture", of_family(Family.FINE_TUNED))
-def test_folding_the_batch_norms_changes_no_answer(architecture):
+def test_folded_batch_norms_give_the_same_features(architecture):
     torch.manual_seed(0)
     network = LetterNetwork(architecture, MODELS[architecture].letters[0], letters=5)
     glyphs = torch.rand(8, 1, 28, 28)
@@ -40,7 +40,7 @@ def test_folding_the_batch_norms_changes_no_answer(architecture):
         assert torch.allclose(plain(pictures), network.features(pictures), atol=1e-4)
 
 
-def test_a_pretraining_ends_with_a_backbone_that_fine_tuning_can_build_on(letters, tmp_path, monkeypatch):
+def test_pretraining_ends_with_a_backbone_for_fine_tuning(letters, tmp_path, monkeypatch):
     config = pretrain.new_config("alexnet", letters, None, "cpu")
     run = Run.create(tmp_path, config)
     events = list(pretrain.pretrain(config, run, letters))
@@ -55,9 +55,9 @@ def test_a_pretraining_ends_with_a_backbone_that_fine_tuning_can_build_on(letter
     assert network.config.fingerprint == backbones.fingerprint(backbones.load("alexnet", "glyphs"))
 
 
-def test_other_letters_than_the_run_began_with_are_refused(letters, tmp_path):
+def test_resume_with_other_letters_is_refused(letters, tmp_path):
     config = pretrain.new_config("alexnet", letters, 1, "cpu")
     run = Run.create(tmp_path, config)
     other = Glyphs(255 - letters.images, letters.labels, letters.characters, letters.fonts)
-    with pytest.raises(RunError, match="other letters"):
+    with pytest.raises(RunError):
         pretrain.pretrain(config, run, other)

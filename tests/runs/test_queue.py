@@ -16,9 +16,9 @@ HOLD = """
 import sys, time
 from atelier.runs.queue import acquire_device
 with acquire_device("cpu"):
-    print("mine", time.monotonic(), flush=True)
+    print("acquired", time.monotonic(), flush=True)
     time.sleep(float(sys.argv[1]))
-    print("yours", time.monotonic(), flush=True)
+    print("released", time.monotonic(), flush=True)
 """
 
 
@@ -32,14 +32,14 @@ def hold(seconds):
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def test_processes_that_come_at_once_take_turns():
+def test_processes_take_turns():
     processes = [hold(0.3) for _ in range(4)]
     lines = [line.split() for process in processes for line in process.communicate(timeout=60)[0].splitlines()]
     order = [word for word, _ in sorted(lines, key=lambda line: float(line[1]))]
-    assert order == ["mine", "yours"] * 4
+    assert order == ["acquired", "released"] * 4
 
 
-def test_first_come_first_served(monkeypatch):
+def test_device_is_given_in_the_order_of_requests(monkeypatch):
     monkeypatch.setattr(queue, "POLL", 0.02)
     served, threads = [], []
 
@@ -58,7 +58,7 @@ def test_first_come_first_served(monkeypatch):
     assert served == [0, 1, 2, 3, 4]
 
 
-def test_who_waits_is_told_how_many_are_ahead_and_may_leave():
+def test_waiting_process_knows_how_many_are_ahead_and_may_leave():
     class LeaveError(Exception):
         pass
 
@@ -73,30 +73,30 @@ def test_who_waits_is_told_how_many_are_ahead_and_may_leave():
             pass
 
 
-def test_a_ticket_drawn_for_a_process_that_still_starts_keeps_its_place(monkeypatch):
+def test_ticket_of_a_starting_process_keeps_its_place(monkeypatch):
     ticket = queue.draw_ticket("cpu")
     monkeypatch.setattr(queue, "POLL", 0.02)
     order = []
 
-    def come(name, ticket=None):
+    def train(name, ticket=None):
         with acquire_device("cpu", ticket=ticket):
             order.append(name)
 
-    later = threading.Thread(target=come, args=("later",))
+    later = threading.Thread(target=train, args=("later",))
     later.start()
     time.sleep(0.2)
-    come("first", ticket)
+    train("first", ticket)
     later.join(timeout=10)
     assert order == ["first", "later"]
     queue.draw_ticket("cpu")  # for a process that never comes
     monkeypatch.setattr(queue, "HEAD_START", 0.1)
     time.sleep(0.2)
-    come("next")
+    train("next")
     assert order[-1] == "next"
 
 
-def test_the_turn_of_a_killed_process_passes_on():
-    killed, waiting = hold(60), None
+def test_killed_processes_release_the_device_and_the_queue():
+    killed = hold(60)
     killed.stdout.readline()
     waiting = hold(60)
     time.sleep(1)
