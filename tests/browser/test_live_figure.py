@@ -85,6 +85,7 @@ def test_hidden_trace_stays_hidden(figures):
     assert plot(figures, "plot._fullData[0].visible")
 
 
+@pytest.mark.slow
 def test_plotly_is_loaded_once_and_from_this_host(figures, figures_app):
     figures.wait_for_timeout(500)
     figures.received.clear()

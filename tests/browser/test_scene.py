@@ -26,8 +26,8 @@ def reading(page) -> str:
 
 def test_written_number_and_random_scene_are_read(page):
     write(page, "2026")
-    wait_until(page, lambda: reading(page) == "2026")
-    assert page.locator(".st-key-scene_pieces").inner_text().strip() == "2026"
+    pieces = page.locator(".st-key-scene_pieces")
+    wait_until(page, lambda: reading(page) == "2026" and pieces.inner_text().strip() == "2026")
     go(page, "")
     page.locator(".st-key-network_cnn").wait_for()
     go(page, "draw")
