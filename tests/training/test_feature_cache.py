@@ -46,28 +46,24 @@ def entries(cache) -> set[int]:
     return {number for number in range(10) if (cache.folder / f"{number}.safetensors").exists()}
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(50, 3, 2, 2), (0, 3), ()])
-def test_tensors_are_restored(cache, dtype, shape):
-    features = torch.randn(shape).to(dtype)
+TENSORS = {
+    "half": torch.randn(50, 3, 2, 2).half(),
+    "bfloat16": torch.randn(()).bfloat16(),
+    "empty": torch.zeros(0, 3),
+    "view": torch.arange(10_000).reshape(100, 100).T[:2],
+}
+
+
+@pytest.mark.parametrize("features", TENSORS.values(), ids=TENSORS)
+def test_tensors_are_restored(cache, features):
     cache.put("a", features)
     restored = FeatureCache(cache.folder).get("a")
-    assert restored.dtype == dtype
+    assert restored.dtype == features.dtype
     assert torch.equal(restored, features)
+    assert bytes_on_disk(cache) <= features.nbytes + HEADER  # a view without the rest of its tensor
+    restored.fill_(2)
+    assert torch.equal(cache.get("a"), features)
     assert cache.get("b") is None
-
-
-def test_restored_tensor_and_cache_are_independent(cache):
-    cache.put("a", tensor(1))
-    cache.get("a").fill_(2)
-    assert torch.equal(cache.get("a"), tensor(1))
-
-
-def test_view_is_stored_without_the_rest_of_its_tensor(cache):
-    view = torch.arange(10_000).reshape(100, 100).T[:2]
-    cache.put("a", view)
-    assert torch.equal(cache.get("a"), view)
-    assert bytes_on_disk(cache) < 2 * 100 * 8 + HEADER
 
 
 def test_least_recently_used_files_are_deleted_at_the_limit(cache):
@@ -93,22 +89,14 @@ def test_two_thirds_of_the_free_disk_stay_free(cache, monkeypatch):
     assert entries(cache) == {1, 2}
 
 
-@pytest.mark.parametrize(("value", "limit"), [("0.5", 2**29), ("0", 0), ("-1", 0)])
-def test_environment_sets_the_limit(tmp_path, monkeypatch, value, limit):
+@pytest.mark.parametrize(
+    ("value", "limit", "warned"), [("0.5", 2**29, 0), ("-1", 0, 0), ("much", 6 * 2**30, 1), ("inf", 6 * 2**30, 1)]
+)
+def test_environment_sets_the_limit(tmp_path, monkeypatch, value, limit, warned):
     monkeypatch.setenv("ATELIER_CACHE_GB", value)
-    assert FeatureCache(tmp_path).limit == limit
-
-
-@pytest.mark.parametrize("value", ["much", "", "nan", "inf"])
-def test_limit_that_is_no_number_gives_a_warning(tmp_path, monkeypatch, value):
-    monkeypatch.setenv("ATELIER_CACHE_GB", value)
-    with pytest.warns(UserWarning, match="ATELIER_CACHE_GB"):
-        assert FeatureCache(tmp_path).limit == 6 * 2**30
-
-
-def test_default_folder_is_the_users_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(feature_cache, "user_cache_path", lambda name: tmp_path / name)
-    assert FeatureCache().folder == tmp_path / "deep-learning-atelier" / "features"
+    with warnings.catch_warnings(record=True) as caught:
+        assert FeatureCache(tmp_path).limit == limit
+    assert len(caught) == warned
 
 
 DAMAGES = {
@@ -123,13 +111,13 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_file_is_deleted_and_can_be_replaced(cache, damage):
-    cache.put("0", tensor(0))
-    file = cache.folder / "0.safetensors"
-    file.write_bytes(DAMAGES[damage](file.read_bytes()))
-    assert cache.get("0") is None
-    assert not file.exists()
-    cache.put("0", tensor(0))
-    assert torch.equal(cache.get("0"), tensor(0))
+    for _ in range(2):
+        cache.put("0", tensor(0))
+        assert torch.equal(cache.get("0"), tensor(0))
+        file = cache.folder / "0.safetensors"
+        file.write_bytes(DAMAGES[damage](file.read_bytes()))
+        assert cache.get("0") is None
+        assert not file.exists()
 
 
 PUT = """
@@ -142,28 +130,26 @@ warnings.simplefilter("error")
 cache = FeatureCache(Path(sys.argv[1]), limit=int(sys.argv[2]))
 print("ready", flush=True)
 input()
-for round in range(10):
-    for number in range(10):
-        content = torch.full((500, 100), number, dtype=torch.float16)
-        stored = cache.get(str(number))
-        assert stored is None or torch.equal(stored, content)
-        cache.put(str(number), content)
+for number in 10 * list(range(10)):
+    content = torch.full((500, 100), number, dtype=torch.float16)
+    stored = cache.get(str(number))
+    assert stored is None or torch.equal(stored, content)
+    cache.put(str(number), content)
 """
 
 
 @pytest.mark.slow
 def test_two_processes_keep_the_limit_and_read_whole_tensors(cache):
     command = [sys.executable, "-c", PUT, str(cache.folder), str(cache.limit)]
-    with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as one,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other,
-    ):
-        for process in (one, other):
-            assert process.stdout.readline() == b"ready\n"
-        for process in (one, other):
-            process.stdin.write(b"\n")
-            process.stdin.flush()
-    assert (one.returncode, other.returncode) == (0, 0)
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
     assert len(entries(cache)) == 3
     assert bytes_on_disk(cache) <= cache.limit
     assert all(torch.equal(cache.get(f"{number}"), tensor(number)) for number in entries(cache))
@@ -195,29 +181,21 @@ def test_files_of_a_killed_process_are_deleted(cache):
     assert not list(cache.folder.glob("*.tmp*"))
 
 
-FULL = [
-    OSError(errno.ENOSPC, "No space left on device"),
-    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
-]
-
-
-@pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", [OSError, SafetensorError])
 def test_full_disk_gives_one_warning(cache, monkeypatch, error):
     def save_half(tensors, path, metadata):
         path.write_bytes(b"half")
-        raise error
+        raise error("No space left on device")
 
-    use(cache, 0)
     monkeypatch.setattr(feature_cache, "save_file", save_half)
     with pytest.warns(UserWarning, match="No space left on device"):
         cache.put("1", tensor(1))
     with warnings.catch_warnings(action="error"):
         cache.put("2", tensor(2))
-    assert entries(cache) == {0}
     assert not list(cache.folder.glob("*.tmp*"))
     monkeypatch.undo()
     cache.put("1", tensor(1))  # now there is space
-    assert entries(cache) == {0, 1}
+    assert entries(cache) == {1}
 
 
 def test_folder_that_cannot_be_made_gives_a_warning(tmp_path):
@@ -241,13 +219,7 @@ def test_read_only_folder_is_read(cache, monkeypatch):
     assert cache.get("1") is None
 
 
-def test_key_depends_on_every_part_but_not_on_their_order():
-    parts = {"fingerprint": "1d0404a40a8f8668", "size": 48, "augmentation": Augmentation(), "seed": 0}
-    changes = ({"size": 64}, {"augmentation": Augmentation(bend=0.8)}, {"seed": 1}, {"seed": "0"}, {"chunk": 0})
-    assert len({content_key(**parts | change) for change in ({}, *changes)}) == 6
-    assert content_key(**dict(reversed(parts.items()))) == content_key(**parts)
-
-
 def test_key_is_the_hash_of_canonical_json():
     # printf '{"a": 1, "b": [2, "x"]}' | sha256sum
     assert content_key(b=(2, "x"), a=1) == "aaced0ddb24456d4e60a4b05bdf436d37aa562ea7ea64deaef6b84bf2dc8d4ff"
+    assert content_key(augmentation=Augmentation()) != content_key(augmentation=Augmentation(bend=0.8))
