@@ -43,7 +43,6 @@ def safetensors(header: object, body: bytes = b"") -> bytes:
 
 
 def with_card(version: object, body: bytes = b"") -> bytes:
-    """A file with a card of this version."""
     card = json.dumps({"format": checkpoint.FORMAT, "version": version})
     return safetensors({"__metadata__": {"card": card}}, body)
 

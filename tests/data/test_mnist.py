@@ -24,20 +24,13 @@ def test_digits_are_the_published_ones():
     assert (train[0].dtype, train[1].dtype) == (np.uint8, np.int64)
 
 
-def test_pixels_have_the_published_mean_and_deviation():
-    pixels = np.concatenate([mnist.load("train")[0], mnist.load("val")[0]]) / 255
+def test_training_and_validation_share_the_published_digits():
+    (train, _), (validation, labels) = mnist.load("train"), mnist.load("val")
+    pixels = np.concatenate([train, validation]) / 255
     assert pixels.mean() == pytest.approx(0.1307, abs=5e-5)  # the constants of PyTorch's own MNIST example
     assert pixels.std() == pytest.approx(0.3081, abs=5e-5)
-
-
-def test_validation_has_the_classes_in_the_same_proportions():
-    shares = np.bincount(mnist.load("val")[1]) / np.array(TRAINING_CLASSES)
-    assert np.abs(shares - 1 / 12).max() < 0.0005
-
-
-def test_training_and_validation_share_no_digit():
-    train = {image.tobytes() for image in mnist.load("train")[0]}
-    assert not train & {image.tobytes() for image in mnist.load("val")[0]}
+    assert np.abs(np.bincount(labels) / np.array(TRAINING_CLASSES) - 1 / 12).max() < 0.0005
+    assert not {image.tobytes() for image in train} & {image.tobytes() for image in validation}
 
 
 @pytest.mark.slow
@@ -50,12 +43,9 @@ def test_loads_in_under_a_second():
     assert time.perf_counter() - started < 1
 
 
-def test_digits_are_read_only():
+def test_digits_are_read_only_and_an_unknown_split_is_refused():
     with pytest.raises(ValueError, match="read-only"):
         mnist.load("test")[0][0, 0, 0] = 1
-
-
-def test_unknown_split_is_refused():
     with pytest.raises(ValueError, match="train, val, test"):
         mnist.load("validation")
 
