@@ -21,8 +21,10 @@ Arrays = dict[str, np.ndarray]
 
 
 class Observer:
-    """Takes snapshots of one network: digits `uint8[12, 28, 28]`, labels `int64[12]`, probabilities `float32[12, 10]`,
-    step, and what the network's family adds, see the functions in LEARNT.
+    """Takes snapshots of one network.
+
+    A snapshot has digits `uint8[12, 28, 28]`, labels `int64[12]`, probabilities `float32[12, 10]`, step, and what the
+    network's family adds, see the functions in LEARNT.
     """
 
     def __init__(self, network: nn.Module, family: Family | None):
@@ -71,8 +73,12 @@ def filter_changes(observer: Observer) -> Arrays:
 
 
 def attention_maps(observer: Observer) -> Arrays:
-    """positions `float32[P, P]`, the cosine similarity of all pairs of positional embeddings; attention
-    `float32[12, g, g]`, of the class token in the last block, mean over heads."""
+    """Positional embeddings and attention.
+
+    Returns:
+        positions: `float32[P, P]`, the cosine similarity of all pairs of positional embeddings.
+        attention: `float32[12, g, g]`, of the class token in the last block, mean over heads.
+    """
     places = observer.network.positions[0, 1:].float().cpu().numpy()  # (P, D), without the class token
     _, weights = observer.network(observer.on_device(observer.digits), return_attention=True)  # (12, L, H, T, T)
     of_class_token = weights[:, -1, :, 0].float().mean(1).cpu().numpy()
@@ -80,8 +86,12 @@ def attention_maps(observer: Observer) -> Arrays:
 
 
 def detections(observer: Observer) -> Arrays:
-    """scene `uint8[H, W]`, boxes `float32[K, 4]` (left, top, right, bottom in pixels), box_labels `int64[K]`, scores
-    `float32[K]`."""
+    """Detections in a scene.
+
+    Returns:
+        scene `uint8[H, W]`, boxes `float32[K, 4]` (left, top, right, bottom in pixels), box_labels `int64[K]`, scores
+        `float32[K]`.
+    """
     picture = to_unit_range(observer.on_device(observer.scene)[None])[0]
     boxes, probabilities = observer.network.detect(picture, LEAST_SCORE)
     arrays = {"boxes": boxes, "box_labels": probabilities.argmax(1), "scores": probabilities.amax(1)}

@@ -139,8 +139,10 @@ class Run:
                 file.truncate(file.write(json.dumps(content)))
 
     def status(self) -> tuple[str, str]:
-        """One of STATES, and the reason. A run that is running or queued, but that no process has locked, was
-        interrupted."""
+        """One of STATES, and the reason.
+
+        A run that is running or queued, but that no process has locked, was interrupted.
+        """
         content = {}
         with contextlib.suppress(RunError):
             content = self.read("status.json")

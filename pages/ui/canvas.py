@@ -1,5 +1,7 @@
-"""A drawing canvas with its own Undo and Clear: the component's buttons hide on phones, and its Reset restores what it
-began with."""
+"""A drawing canvas with its own Undo and Clear.
+
+The component's buttons hide on phones, and its Reset restores what it began with.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ CODE = re.compile(r"[<>{};=\\/]|^\.|^#|--|://|^:material")  # CSS, HTML, JavaScr
 
 
 class Replace(ast.NodeTransformer):
-    """Every string that a person reads becomes «1», «2», …"""
+    """Every string that a person reads becomes «1», «2», and so on."""
 
     def __init__(self) -> None:
         self.count = 0

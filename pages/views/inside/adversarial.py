@@ -64,8 +64,11 @@ def ahead(digit: np.ndarray) -> Iterator[Callable[[], object]]:
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def attack(_network: "Classifier", identity: str, digit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sign of a network's gradient `int8[28, 28]`, and its probabilities after steps of EPSILONS
-    `float32[len(EPSILONS), 10]`."""
+    """Compute an attack on a digit, in steps of EPSILONS.
+
+    Returns:
+        the sign of the gradient `int8[28, 28]`, and the probabilities after each step `float32[len(EPSILONS), 10]`.
+    """
     from atelier.explain.perturbations import fgsm_step, gradient_sign
 
     sign = gradient_sign(_network, digit)

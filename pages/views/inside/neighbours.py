@@ -77,8 +77,11 @@ def ahead(digit: np.ndarray) -> Iterator[Callable[[], object]]:
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def nearest(_network: "Classifier", identity: str, digit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The indices of the NEAREST training digits `int64[NEAREST]`, their distances `float32[NEAREST]`, and the digit's
-    point in the map `float32[2]`."""
+    """Find the NEAREST training digits.
+
+    Returns:
+        indices `int64[NEAREST]`, distances `float32[NEAREST]`, and the digit's point `float32[2]` in the map.
+    """
     from atelier.explain import neighbours
 
     indices, distances, point = neighbours.get_index(_network).nearest(_network, digit, NEAREST)
