@@ -136,8 +136,8 @@ def confusion(matrix: np.ndarray, colour: str) -> Figure:
     shade = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan)
     most = max(1.0, math.log10(max(1, counts.sum(1).max())))  # all of one digit, so that shades keep their meaning
     true, answer = np.nonzero(counts)
-    found = counts[true, answer]
-    dark = np.log10(found) > 0.8 * most  # black text is readable on full colour, on light and dark pages
+    printed = counts[true, answer]
+    dark = np.log10(printed) > 0.8 * most  # black text is readable on full colour, on light and dark pages
     cells = Heatmap(
         z=shade,
         zmin=0,
@@ -150,7 +150,7 @@ def confusion(matrix: np.ndarray, colour: str) -> Figure:
         showscale=False,  # the counts are printed
     )
     numbers = [
-        Scatter(x=answer[some], y=true[some], text=found[some], mode="text", hoverinfo="skip", textfont=font)
+        Scatter(x=answer[some], y=true[some], text=printed[some], mode="text", hoverinfo="skip", textfont=font)
         for some, font in ((~dark, {"size": TEXT}), (dark, {"size": TEXT, "color": "black"}))
     ]
     digits = {"tickvals": list(range(CLASSES)), "fixedrange": True, "showgrid": False, "automargin": True}

@@ -78,7 +78,8 @@ def test_validation_is_bold_and_each_run_is_in_the_legend_once():
 
 def test_runs_without_training_events_give_empty_figures():
     assert len(curves.curves(events(splits=["test"]), "loss", "step").data) == 0
-    assert len(curves.curves(events()[:0], "accuracy", "seconds").data) == 0
+    empty = curves.curves(events()[:0], "accuracy", "seconds")
+    assert (len(empty.data), empty.layout.yaxis.range) == (0, (0, 1))
     assert len(curves.learning_rate(events()[:0], "step").data) == 0
 
 

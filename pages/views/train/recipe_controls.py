@@ -163,7 +163,7 @@ def shrink_batch() -> None:
 def show(models: list[str]) -> None:
     """All controls for these networks; special fields and sizes only for a single one."""
     sizes = MODELS[models[0]].sizes if len(models) == 1 else ()
-    with st.grid("auto", min_column_width=230):
+    with st.grid("auto", min_column_width=300):
         for name in offered(models):
             if name == "train_size":
                 training_digits(RECIPE[name])
