@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,43 +52,26 @@ _PAPER = {  # colours that figures leave open
 
 
 @dataclass(frozen=True)
-class Cell:
-    text: str
-    is_number: bool
-
-
-@dataclass(frozen=True)
-class Table:
-    file: str  # name of its CSV
-    lines: list[list[Cell]]  # the first is the head
-    csv: str  # base64
-    count: int  # rows
-
-    @property
-    def folded(self) -> bool:
-        return self.count > LONG
-
-
-@dataclass(frozen=True)
 class Plot:
     label: str
     html: Markup
 
 
 @dataclass(frozen=True)
-class Part:
-    title: str = ""
-    texts: Sequence[str] = ()
-    figures: Sequence[Plot] = ()
-    tables: Sequence[Table] = ()
-    level: int = 4  # of the heading
+class Table:
+    file: str  # name of its CSV
+    html: Markup
+    csv: str  # base64
+    rows: int
 
 
 @dataclass(frozen=True)
-class Section:
+class Part:
     title: str
-    texts: Sequence[str]
-    parts: Sequence[Part]
+    level: int  # of the heading
+    texts: Sequence[str] = ()
+    figures: Sequence[Plot] = ()
+    tables: Sequence[Table] = ()
 
 
 def to_html(
@@ -110,35 +94,36 @@ def to_html(
         DamagedDataError: if MNIST's files are damaged.
     """
     names = {name: spec.title for name, spec in MODELS.items()} | dict(names or {})
-    measured = {name: dict(results[name]) for name in STUDIES if results.get(name)}
-    sections = [
-        study_section(STUDIES[name], by_source, (expected or {}).get(name), names)
-        for name, by_source in measured.items()
-    ]
+    measured = {name: results[name] for name in STUDIES if results.get(name)}
+    parts: list[Part] = []
+    for name, by_source in measured.items():
+        parts += study_parts(STUDIES[name], by_source, (expected or {}).get(name), names)
     if entries:
-        sections.append(drawings(entries, names))
+        parts.append(drawings(entries, names))
     if measured:
-        sections.append(origins([item for by_source in measured.values() for item in by_source.items()]))
+        parts.append(origins(measured))
     return TEMPLATES.get_template("report.html.jinja").render(
-        sections=sections,
+        parts=parts,
         date=(now or datetime.now()).strftime("%d %B %Y"),
         plotly_js=Markup(get_plotlyjs()),
         ink=INK,
         grid=GRID,
+        long=LONG,
     )
 
 
-# Sections ------------------------------------------------------------------------------------------------------------
+# Parts ---------------------------------------------------------------------------------------------------------------
 
 
-def study_section(
+def study_parts(
     study: Study, by_source: Mapping[str, Result], expected: str | None, names: Mapping[str, str]
-) -> Section:
+) -> Iterator[Part]:
     texts = [study.question, study.method]
     if expected is not None and expected in study.answers:
         texts.append(f"We expected: {study.answers[expected]}")
-    parts = [part for source, result in by_source.items() for part in result_parts(study, source, result, names)]
-    return Section(study.title, texts, parts)
+    yield Part(study.title, 2, texts)
+    for source, result in by_source.items():
+        yield from result_parts(study, source, result, names)
 
 
 def result_parts(study: Study, source: str, result: Result, names: Mapping[str, str]) -> Iterator[Part]:
@@ -150,19 +135,15 @@ def result_parts(study: Study, source: str, result: Result, names: Mapping[str, 
     texts = [f"We found: {answer}", " ".join(findings.sentences)]
     if changed := [names.get(network, network) for network in outdated(result.provenance)]:
         texts.append(f"These networks have been retrained since: {', '.join(changed)}.")
-    yield Part(
-        SOURCES[source] + (" (quick)" if result.provenance.quick else ""),
-        texts,
-        [plot(study.figure(titled), study.question)],
-        [table(rows, file, names, study.columns)],
-        level=3,
-    )
+    quick = " (quick)" if result.provenance.quick else ""
+    plots = [plot(study.figure(titled), study.question)]
+    yield Part(SOURCES[source] + quick, 3, texts, plots, [table(rows, file, names, study.columns)])
     if study.name == "leaderboard":
         colours = [MODELS[model].colour for model in rows.model]
         figures = comparison.trade_offs(titled.assign(colour=colours))
         plots = [plot(figure, comparison.COSTS[cost][0]) for cost, figure in figures.items()]
         if plots:
-            yield Part("What does accuracy cost?", ["Higher is more accurate, further left is cheaper."], plots)
+            yield Part("What does accuracy cost?", 4, ["Higher is more accurate, further left is cheaper."], plots)
     if result.predictions:
         _, labels = mnist.load("test")
         yield from mistakes(failures.load_predictions(result.predictions, labels, rows.network), rows, file, names)
@@ -181,7 +162,7 @@ def mistakes(predictions: Predictions, rows: pd.DataFrame, file: str, names: Map
         for network in predictions.networks
     ]
     confusions = table(tables.confusions(predictions), f"{file}-confusions", names)
-    yield Part("Which digits are mixed up?", figures=matrices, tables=[confusions])
+    yield Part("Which digits are mixed up?", 4, [], matrices, [confusions])
     if len(predictions.networks) > 1:
         heads = dict(names)
         for network in predictions.networks:
@@ -189,48 +170,49 @@ def mistakes(predictions: Predictions, rows: pd.DataFrame, file: str, names: Map
             heads |= {f"{network}{failures.GUESS}": title, f"{network}{failures.CONFIDENCE}": f"{title}, confidence"}
         agreement = table(tables.agreement(predictions), f"{file}-agreement", names)
         misread = table(tables.misread(predictions), f"{file}-misread", heads)
-        yield Part("Which digits are hard, and for how many networks?", tables=[agreement, misread])
+        yield Part("Which digits are hard, and for how many networks?", 4, tables=[agreement, misread])
         pairs = table(tables.pairs(predictions), f"{file}-pairs", names)
-        yield Part("Which differences may be chance?", ["McNemar's exact test of each pair of networks."], (), [pairs])
+        test = "McNemar's exact test of each pair of networks."
+        yield Part("Which differences may be chance?", 4, [test], tables=[pairs])
     bins = tables.reliability(predictions)
     curves = [(*styles[network], part) for network, part in bins.groupby("network", sort=False)]
     yield Part(
         "Is the confidence right?",
+        4,
         ["Of all answers with 90% confidence, 90% should be correct."],
         [plot(comparison.reliability(curves), "Accuracy of each network against its confidence")],
         [table(bins, f"{file}-reliability", names)],
     )
 
 
-def drawings(entries: Sequence[Entry], names: Mapping[str, str]) -> Section:
+def drawings(entries: Sequence[Entry], names: Mapping[str, str]) -> Part:
     """The class's own drawings, and which networks read them correctly."""
     counts = tally.by_network(list(entries)).rename_axis("network").reset_index()
     answers = pd.DataFrame([{"true_digit": entry.label, **entry.answers} for entry in entries])
-    part = Part(tables=[table(counts, "tally", names), table(answers, "drawings", names)])
-    return Section("Our own digits", ["Which networks read our own drawings correctly?"], [part])
+    tables = [table(counts, "tally", names), table(answers, "drawings", names)]
+    return Part("Our own digits", 2, ["Which networks read our own drawings correctly?"], tables=tables)
 
 
-def origins(results: Sequence[tuple[str, Result]]) -> Section:
+def origins(measured: Mapping[str, Mapping[str, Result]]) -> Part:
     """When, where and how each study was measured."""
-    rows = []
-    for source, result in results:
-        provenance = result.provenance
-        rows.append(
-            {
-                "study": STUDIES[provenance.study].title,
-                "source": SOURCES[source],
-                "date": provenance.date[:10],
-                "device": provenance.device_name,
-                "seeds": ", ".join(map(str, provenance.seeds)),
-                "seconds": provenance.seconds,
-                "points": f"{provenance.points} of {provenance.of}",
-                "commit": provenance.commit,
-                "data": provenance.data,
-                "versions": ", ".join(f"{name} {version}" for name, version in provenance.versions.items()),
-                "command": provenance.command,
-            }
-        )
-    return Section("Where the numbers come from", [], [Part(tables=[table(pd.DataFrame(rows), "origins", {})])])
+    rows = [
+        {
+            "study": STUDIES[study].title,
+            "source": SOURCES[source],
+            "date": result.provenance.date[:10],
+            "device": result.provenance.device_name,
+            "seeds": ", ".join(map(str, result.provenance.seeds)),
+            "seconds": result.provenance.seconds,
+            "points": f"{result.provenance.points} of {result.provenance.of}",
+            "commit": result.provenance.commit,
+            "data": result.provenance.data,
+            "versions": ", ".join(f"{name} {version}" for name, version in result.provenance.versions.items()),
+            "command": result.provenance.command,
+        }
+        for study, by_source in measured.items()
+        for source, result in by_source.items()
+    ]
+    return Part("Where the numbers come from", 2, tables=[table(pd.DataFrame(rows), "origins", {})])
 
 
 # Pieces --------------------------------------------------------------------------------------------------------------
@@ -259,19 +241,20 @@ def table(
     A table with fewer rows than columns is transposed.
     """
     heads = dict(names) | {name: column.label for name, column in (columns or {}).items()}
-    shown = rows.assign(
-        **{column: [names.get(name, name) for name in rows[column]] for column in NETWORKS if column in rows}
-    )
-    head = [heads.get(column, column.replace("_", " ").capitalize()) for column in shown]
-    lines = [[cell(value) for value in line] for line in (head, *shown.itertuples(index=False))]
-    if len(rows) < len(rows.columns):
-        lines = [list(line) for line in zip(*lines, strict=True)]
+    texts = rows.map(in_words).rename(columns=lambda name: heads.get(name, name.replace("_", " ").capitalize()))
+    for column in NETWORKS:
+        if column in rows:
+            texts.iloc[:, rows.columns.get_loc(column)] = [names.get(name, name) for name in rows[column]]
+    is_wide = len(rows) < len(rows.columns)
+    with pd.option_context("display.max_colwidth", None):
+        html = texts.T.to_html(header=False) if is_wide else texts.to_html(index=False)
     csv = base64.b64encode(rows.to_csv(index=False).encode()).decode()
-    return Table(file, lines, csv, len(rows))
+    return Table(file, Markup(html), csv, len(rows))
 
 
-def cell(value: object) -> Cell:
+def in_words(value: Any) -> str:
     if not isinstance(value, int | float | np.number):
-        return Cell(str(value), False)
-    is_whole = math.isfinite(value) and (value == int(value) or abs(value) >= 10_000)
-    return Cell("–" if math.isnan(value) else f"{value:,.0f}" if is_whole else f"{value:,.4g}", True)
+        return str(value)
+    number = float(value)
+    is_whole = math.isfinite(number) and (number == int(number) or abs(number) >= 10_000)
+    return "–" if math.isnan(number) else f"{number:,.0f}" if is_whole else f"{number:,.4g}"

@@ -6,7 +6,7 @@ import streamlit as st
 
 from atelier import MODELS, checkpoint
 from atelier.studies import STUDIES, results
-from atelier.studies.conclusions import CONCLUSIONS, Chart, Conclusion, Verdict
+from atelier.studies.conclusions import CONCLUSIONS, Bar, Conclusion, Verdict
 from atelier.zoo import ModelSpec
 from pages.ui import cards, navigation, study_results
 
@@ -85,7 +85,7 @@ def show_conclusion(conclusion: Conclusion) -> None:
     with st.container(key=f"verdict_{study.name}_{judgement.verdict}"):
         st.badge(label, icon=f":material/{icon}:", color=colour)
     st.markdown(judgement.sentence)
-    st.html(chart_html(conclusion.chart(result.table)))
+    st.html(chart_html(conclusion.chart, conclusion.bars(result.table)))
     with st.expander(METHOD, key=f"method_{study.name}"):
         st.markdown(f"Criterion: {conclusion.criterion}\n\n{study.method}")
         st.markdown("\n".join(f"- {sentence}" for sentence in study.findings(result.table).sentences))
@@ -96,15 +96,15 @@ def show_conclusion(conclusion: Conclusion) -> None:
         )
 
 
-def chart_html(chart: Chart) -> str:
+def chart_html(title: str, bars: list[Bar]) -> str:
     """A bar chart in light HTML: a figure would keep this page waiting."""
-    longest = max((bar.value for bar in chart.bars), default=0) or 1
-    bars = "".join(
+    longest = max((bar.value for bar in bars), default=0) or 1
+    rows = "".join(
         f'<span>{escape(bar.name)}</span><i style="width: {bar.value / longest:.1%}; background: {bar.colour}"></i>'
         f"<b>{escape(bar.number)}</b>"
-        for bar in chart.bars
+        for bar in bars
     )
-    return f'<div class="measure"><p>{escape(chart.title)}</p>{bars}</div>'
+    return f'<div class="measure"><p>{escape(title)}</p>{rows}</div>'
 
 
 navigation.through_app()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from plotly.graph_objects import Figure
+from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
 from atelier.figures import plotting
@@ -40,20 +40,40 @@ def accuracy_axis() -> dict[str, Any]:
     return plotting.axis("accuracy (log scale of the error rate)") | scale
 
 
-def spread(accuracies: pd.DataFrame) -> dict[str, Any]:
-    """Error bars on `accuracy_axis` from the worst to the best seed.
+def line(network: str, x: Any, y: Any, **properties: Any) -> Scatter:
+    """A line with a dot at each value, in the network's colour."""
+    spec = MODELS[network]
+    look = {"mode": "lines+markers", "line": {"color": spec.colour, "width": 3}, "marker": {"size": 10}}
+    return Scatter({"x": x, "y": y, "name": spec.title, "legendgroup": network, **look}).update(properties)
+
+
+def accuracy_line(network: str, x: Any, accuracies: pd.DataFrame, where: str, **properties: Any) -> Scatter:
+    """A line on `accuracy_axis` with bars from the worst to the best seed.
 
     Args:
+        network: a name in MODELS.
+        x: of each point.
         accuracies: `mean`, `min`, `max` and `count` of each point.
+        where: a point in words, as a template of Plotly.
+        properties: of the line.
     """
     mean = error_rate(accuracies["mean"])
-    return {
+    bars = {
         "array": error_rate(accuracies["min"]) - mean,
         "arrayminus": mean - error_rate(accuracies["max"]),
         "visible": bool((accuracies["count"] > 1).any()),
         "thickness": 2,
         "width": 5,
     }
+    tooltip = f"<b>%{{fullData.name}}</b>, {where}: %{{customdata[0]:.2%}} accuracy<br>"
+    tooltip += "worst seed %{customdata[1]:.2%}, best %{customdata[2]:.2%}<extra></extra>"
+    return line(network, x, mean, error_y=bars, customdata=accuracies, hovertemplate=tooltip, **properties)
+
+
+def accuracy_figure(lines: list[Scatter], title: str, subtitle: str, xaxis: dict[str, Any]) -> Figure:
+    """A figure of lines on `accuracy_axis`."""
+    x, y = plotting.axis() | xaxis | {"type": "log"}, accuracy_axis()
+    return plotting.figure(lines, title, subtitle, xaxis=x, yaxis=y, showlegend=True, legend=LEGEND)
 
 
 def subplots(titles: Sequence[str], columns: int, title: str, subtitle: str, height: int) -> Figure:

@@ -1,9 +1,9 @@
 """The four conclusions of the lab report, each with the study that tests it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,27 +32,16 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict with its reason, as a sentence and as the values behind it, by name."""
-
+class Judgement(NamedTuple):
     verdict: Verdict
-    sentence: str
-    facts: dict[str, Any] = field(default_factory=dict)
+    sentence: str  # the reason
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     name: str
     value: float
     number: str  # the value with its unit
     colour: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    title: str
-    bars: list[Bar]
 
 
 @dataclass(frozen=True)
@@ -61,14 +50,15 @@ class Conclusion:
     study: str
     criterion: str
     judge: Callable[[Result], Judgement]
-    chart: Callable[[pd.DataFrame], Chart]  # without bars if their values were not measured
+    chart: str  # title of the bar chart
+    bars: Callable[[pd.DataFrame], list[Bar]]  # empty if their values were not measured
 
 
 # Judgements ----------------------------------------------------------------------------------------------------------
 
 
-def judgement(holds: bool, sentence: str, **facts: Any) -> Judgement:
-    return Judgement(Verdict.SUPPORTED if holds else Verdict.NOT_SUPPORTED, sentence, facts)
+def judgement(holds: bool, sentence: str) -> Judgement:
+    return Judgement(Verdict.SUPPORTED if holds else Verdict.NOT_SUPPORTED, sentence)
 
 
 def inconclusive(sentence: str) -> Judgement:
@@ -87,21 +77,18 @@ def simple_and_effective(result: Result) -> Judgement:
     if cnn not in predictions.networks or len(shipped) < 2 or len(predictions.networks) < len(shipped):
         return inconclusive("The predictions of these networks are not complete.")
     right = predictions.correct
-    tests = {name: compare(right[cnn], right[name]) for name in right if name != cnn}
-    rivals = sorted(tests, key=lambda name: tests[name].only_first - tests[name].only_second)  # the best first
-    better = [n for n in rivals if tests[n].only_second > tests[n].only_first and tests[n].is_significant]
-    rival = [*better, *rivals][0]
+    tests = {name: compare(right[name], right[cnn]) for name in right if name != cnn}
+    better = [name for name, test in tests.items() if test.is_significant and test.only_first > test.only_second]
     lightest = shipped.parameters.idxmin()
+    sentence = f"The {title} has the fewest parameters, and no network is significantly more accurate."
     if lightest != cnn:
         sentence = f"The {MODELS[lightest].title} has fewer parameters than the {title}."
     elif better:
+        best = min(better, key=lambda name: tests[name].p)
         sentence = (
-            f"The {MODELS[rival].title} is significantly more accurate than the {title} (p = {tests[rival].p:.2g})."
+            f"The {MODELS[best].title} is significantly more accurate than the {title} (p = {tests[best].p:.2g})."
         )
-    else:
-        sentence = f"The {title} has the fewest parameters, and no network is significantly more accurate."
-    facts = {"lightest": lightest, "rival": rival, "p": tests[rival].p, "better": better}
-    return judgement(lightest == cnn and not better, sentence, **facts)
+    return judgement(lightest == cnn and not better, sentence)
 
 
 def overkill_for_one_digit(result: Result) -> Judgement:
@@ -109,14 +96,14 @@ def overkill_for_one_digit(result: Result) -> Judgement:
     answer = STUDIES["one_or_many"].findings(result.table).answer
     title = MODELS[one_or_many.readers()[1]].title
     sentences = {
-        "always": f"{title} pays even for one digit.",
-        "several": f"{title} pays as soon as there are several digits.",
-        "touching": f"{title} pays only when digits touch or overlap.",
-        "never": f"{title} does not pay, even when digits overlap.",
+        "always": f"{title} is worth its time even for one digit.",
+        "several": f"{title} is worth its time as soon as there are several digits.",
+        "touching": f"{title} is worth its time only when digits touch or overlap.",
+        "never": f"{title} is not worth its time, even when digits overlap.",
     }
     if answer is None:
         return inconclusive("Too few kinds of numbers have been measured.")
-    return judgement(answer in ("several", "touching"), sentences[answer], answer=answer)
+    return judgement(answer in ("several", "touching"), sentences[answer])
 
 
 def fast_and_accurate(result: Result) -> Judgement:
@@ -134,10 +121,6 @@ def fast_and_accurate(result: Result) -> Judgement:
     return judgement(
         bool(accuracy >= ACCURATE and share <= FAST and gain >= WORTH),
         f"The fastest good option reaches {percent(accuracy)} accuracy in {share:.0%} of the full training time.",
-        freedom=fastest,
-        accuracy=accuracy,
-        share=share,
-        gain=gain,
     )
 
 
@@ -154,45 +137,37 @@ def needs_data(result: Result) -> Judgement:
         bool(first <= -BEHIND and last >= STILL_BEHIND * first),
         f"The {MODELS[vit].title} is {data_hunger.gap_in_words(first)} with few digits and "
         f"{data_hunger.gap_in_words(last)} with many.",
-        few=first,
-        many=last,
     )
 
 
 # Charts --------------------------------------------------------------------------------------------------------------
 
 
-def misread(table: pd.DataFrame) -> Chart:
+def misread(table: pd.DataFrame) -> list[Bar]:
     digits = (1 - table[table.kind == "shipped"].set_index("network").accuracy) * mnist.TEST_DIGITS
-    return Chart(f"Misread of {mnist.TEST_DIGITS:,} test digits", by_network(digits, "{:.0f}".format))
+    return by_network(digits, "{:.0f}".format)
 
 
-def one_and_many(table: pd.DataFrame) -> Chart:
-    kinds = {
-        "one digit": table[table.digits == 1],
-        "touching or overlapping": table[(table.digits > 1) & (table.overlap >= 0)],
-    }
-    bars = []
-    for kind, rows in kinds.items():
-        bars += by_network(rows.groupby("network").reading_accuracy.mean(), percent, f", {kind}")
-    return Chart("Numbers read correctly", bars)
+def one_and_many(table: pd.DataFrame) -> list[Bar]:
+    one, touching = table[table.digits == 1], table[(table.digits > 1) & (table.overlap >= 0)]
+    bars = by_network(one.groupby("network").reading_accuracy.mean(), percent, ", one digit")
+    return bars + by_network(touching.groupby("network").reading_accuracy.mean(), percent, ", touching or overlapping")
 
 
-def by_freedom(table: pd.DataFrame) -> Chart:
+def by_freedom(table: pd.DataFrame) -> list[Bar]:
     means = transfer.by_freedom(table[table.backbone != "none"].dropna(subset=["accuracy"]))
-    bars = [
-        Bar(transfer.label(freedom), mean.seconds, f"{mean.seconds:,.0f} s, {percent(mean.accuracy)}", GREY)
+    return [
+        Bar(transfer.FREEDOMS[freedom][0], mean.seconds, f"{mean.seconds:,.0f} s, {percent(mean.accuracy)}", GREY)
         for freedom, mean in means.iterrows()
     ]
-    return Chart("Training time, and the accuracy after it", bars)
 
 
-def few_and_many(table: pd.DataFrame) -> Chart:
+def few_and_many(table: pd.DataFrame) -> list[Bar]:
     means = table[table.network.isin(data_hunger.compared())].groupby(["size", "network"]).accuracy.mean().unstack()
     bars = []
     for size in means.index[[0, -1]].unique() if len(means) else []:
         bars += by_network(100 * (1 - means.loc[size]), "{:.2g}%".format, f", {size:,} digits")
-    return Chart("Misread test digits after training", bars)
+    return bars
 
 
 def by_network(values: pd.Series, in_words: Callable[[float], str], suffix: str = "") -> list[Bar]:
@@ -211,6 +186,7 @@ CONCLUSIONS = (
         "leaderboard",
         "The CNN has the fewest parameters. No network misreads fewer digits by more than chance (p < 0.05).",
         simple_and_effective,
+        f"Misread of {mnist.TEST_DIGITS:,} test digits",
         misread,
     ),
     Conclusion(
@@ -218,6 +194,7 @@ CONCLUSIONS = (
         "one_or_many",
         "It reads 5 percentage points more of the numbers correctly, but not if the number is one digit.",
         overkill_for_one_digit,
+        "Numbers read correctly",
         one_and_many,
     ),
     Conclusion(
@@ -226,6 +203,7 @@ CONCLUSIONS = (
         f"At least {ACCURATE:.0%} accuracy in at most {FAST:.0%} of the time of training all layers. "
         f"Pretraining adds at least {100 * WORTH:.0f} percentage point to random weights.",
         fast_and_accurate,
+        "Training time, and the accuracy after it",
         by_freedom,
     ),
     Conclusion(
@@ -234,6 +212,7 @@ CONCLUSIONS = (
         f"We call it true if the ViT is at least {100 * BEHIND:.0f} point behind with the fewest digits. With the most "
         f"digits, at most {STILL_BEHIND:.0%} of the gap may be left. Tuning is not tested here.",
         needs_data,
+        "Misread test digits after training",
         few_and_many,
     ),
 )

@@ -9,11 +9,10 @@ its folder in `runs/studies` holds its state.
 """
 
 import contextlib
-import io
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -66,7 +65,6 @@ def new_config(name: str, quick: bool, device: str, networks: Sequence[str] = ()
     """
     points = chosen_points(name, quick, networks)
     now = environment_of(device)
-    measured = list(dict.fromkeys(str(point["network"]) for point in points))
     return {
         "study": name,
         "model": name,  # `Run.create` names the folder after it
@@ -74,7 +72,7 @@ def new_config(name: str, quick: bool, device: str, networks: Sequence[str] = ()
         "networks": list(networks),
         "device": now["device"],
         "points": points,
-        "weights": fingerprints(name, measured),
+        "weights": fingerprints(name, [str(point["network"]) for point in points]),
         "data": mnist.fingerprint(),
         "versions": now["versions"],
     }
@@ -112,16 +110,19 @@ def chosen_points(name: str, quick: bool, networks: Sequence[str]) -> list[Point
 
 
 def prepare(config: dict[str, Any], folder: Path) -> Run:
-    """The run for a study, queued: the newest unfinished one with this config, or a new one.
-
-    Args:
-        folder: of runs.
-    """
-    for run in local_runs(config["study"], folder):
-        if run.read("config.json") == config and run.status()[0] in UNFINISHED and not run.is_locked():
+    """The run for a study in this folder of runs, queued: the newest unfinished one with this config, or a new one."""
+    for run in runs_with(config, folder, UNFINISHED):
+        if not run.is_locked():
             jobs.queue_up(run)
             return run
     return Run.create(studies_in(folder), config)
+
+
+def runs_with(config: dict[str, Any], folder: Path, states: Collection[str]) -> Iterator[Run]:
+    """The runs of a study with this config and in one of these states, newest first."""
+    for run in local_runs(config["study"], folder):
+        if run.read("config.json") == config and run.status()[0] in states:
+            yield run
 
 
 def reopen(id: str, folder: Path, names: Sequence[str] = (), is_queued: bool = False) -> Run:
@@ -153,9 +154,8 @@ def start(name: str, quick: bool = False, device: str = "auto", networks: Sequen
     studies = studies_in(paths.RUNS)
     studies.mkdir(parents=True, exist_ok=True)
     with FileLock(studies / "lock"):  # two visitors may start it at the same time
-        for run in local_runs(name, paths.RUNS):
-            if run.read("config.json") == config and run.status()[0] in ("queued", "running"):
-                return run
+        for run in runs_with(config, paths.RUNS, ("queued", "running")):
+            return run
         run = prepare(config, paths.RUNS)
         _launch(run)
     return run
@@ -226,10 +226,14 @@ def conduct(run: Run) -> Iterator[Progress]:
                 rows.append(point | row)
             yield Progress(len(measured), len(points), point)
             check_request(run)
-        keep_arrays(run.path(f"{study.name}.npz"), rows)
+        plain, arrays = split(rows)
+        if arrays:
+            file = run.path(f"{study.name}.npz")
+            with files.replacing(file) as unfinished:
+                np.savez_compressed(unfinished, allow_pickle=False, **(files.read_npz(file) | arrays))
         measured[number] = {
             "point": point,
-            "rows": [rounded(row) for row in rows],
+            "rows": plain,
             "seconds": round(time.perf_counter() - clock, 2),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "device_name": here,
@@ -264,63 +268,43 @@ def by_number(lines: list[dict[str, Any]], points: list[Point], here: str) -> di
     return {points.index(line["point"]): line for line in valid}
 
 
-def rounded(row: Row) -> dict[str, Value]:
-    """A row with DIGITS significant digits and without arrays."""
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
-    return {
-        name: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-        for name, value in plain.items()
-        if not isinstance(value, np.ndarray)
-    }
+def split(rows: list[Row]) -> tuple[list[dict[str, Value]], dict[str, np.ndarray]]:
+    """The rows with DIGITS significant digits, and their arrays by `<network>_<column>`."""
+    plain: list[dict[str, Value]] = [{} for _ in rows]
+    arrays = {}
+    for row, values in zip(rows, plain, strict=True):
+        for name, value in row.items():
+            if isinstance(value, np.ndarray):
+                arrays[f"{row['network']}_{name}"] = value
+                continue
+            value = value.item() if isinstance(value, np.generic) else value
+            values[name] = float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+    return plain, arrays
 
 
 # Results, see `results.py` -------------------------------------------------------------------------------------------
-
-
-def keep_arrays(file: Path, rows: list[Row]) -> None:
-    """Add the arrays of these rows to a file, each under the name `<network>_<column>`."""
-    arrays = {
-        f"{row['network']}_{name}": value
-        for row in rows
-        for name, value in row.items()
-        if isinstance(value, np.ndarray)
-    }
-    if arrays:
-        content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **(files.read_npz(file) | arrays))
-        files.write(file, content.getvalue())
 
 
 def write_results(run: Run, config: dict[str, Any], measured: dict[int, dict[str, Any]]) -> None:
     """Write the table of the measured points, and then its provenance."""
     lines = [measured[number] for number in sorted(measured)]
     table = pd.DataFrame([row for line in lines for row in line["rows"]])
-    name = config["study"]
-    files.write(run.path(f"{name}.csv"), table.to_csv(index=False).encode())
-    run.write(f"{name}.json", provenance(config, lines, table).to_json())
-
-
-def provenance(config: dict[str, Any], lines: list[dict[str, Any]], table: pd.DataFrame) -> Provenance:
-    """The provenance of a table that was made of these lines."""
-    points, latest = config["points"], max(lines, key=lambda line: line["date"])
-    return Provenance(
-        study=config["study"],
-        quick=config["quick"],
+    name, points, latest = config["study"], config["points"], max(lines, key=lambda line: line["date"])
+    provenance = Provenance(
+        **{key: config[key] for key in ("study", "quick", "device", "versions", "weights", "data")},
         date=latest["date"],
-        device=config["device"],
         device_name=latest["device_name"],
         seeds=sorted({point.get("seed", 0) for point in points}),  # 0: the fixed seed of all other random numbers
-        versions=config["versions"],
         commit=", ".join(dict.fromkeys(line["commit"] for line in lines)),
-        weights=config["weights"],
-        data=config["data"],
-        command=command(config["study"], config["quick"], config["device"], config["networks"]),
+        command=command(name, config["quick"], config["device"], config["networks"]),
         seconds=round(sum(line["seconds"] for line in lines), 2),
         points=len(lines),
         of=len(points),
         finished=len(lines) == len(points),
         rows=len(table),
     )
+    files.write(run.path(f"{name}.csv"), table.to_csv(index=False))
+    run.write(f"{name}.json", asdict(provenance))
 
 
 def publish(run: Run, into: Path) -> None:

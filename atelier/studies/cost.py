@@ -112,9 +112,8 @@ def findings(table: pd.DataFrame) -> Findings:
     """The cost of the most expensive network compared with the cheapest, in answering and in training."""
     low, high = ends(table, "multiply_adds")
     ratio = high.multiply_adds / low.multiply_adds
-    facts = {"cheapest": low.network, "dearest": high.network, "ratio": ratio}
     if low.network == high.network:
-        return Findings(None, facts, ("Only one network has been measured yet.",))
+        return Findings(None, ("Only one network has been measured yet.",))
     answer = "under_3" if ratio < 3 else "3_to_30" if ratio <= 30 else "over_30"
     sentences = [
         f"For one digit, the {title(high)} does {ratio:.3g} times the arithmetic of the {title(low)}.",
@@ -125,12 +124,11 @@ def findings(table: pd.DataFrame) -> Findings:
         sentences.append("The training times come from different devices and cannot be compared.")
     else:
         low, high = ends(comparable, "training_seconds")
-        facts |= {"training": (low.network, high.network)}
         times = high.training_seconds / low.training_seconds
         sentences.append(
             f"The training of the {title(high)} took {times:.3g} times as long as that of the {title(low)}."
         )
-    return Findings(answer, facts, tuple(sentences))
+    return Findings(answer, tuple(sentences))
 
 
 def title(row: pd.Series) -> str:

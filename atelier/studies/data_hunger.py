@@ -14,12 +14,10 @@ The quick version takes a quarter of the demo recipes' steps, with three sizes, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
-from plotly.graph_objects import Figure, Scatter
+from plotly.graph_objects import Figure
 
-from atelier.data import mnist
 from atelier.figures import plotting, sweeps
 from atelier.recipe import Recipe
 from atelier.studies.study import ACCURACY, DIGITS, NETWORK, SECONDS, SEED, Column, Findings, Point, Row, Study
@@ -77,11 +75,8 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
         epochs=point["epochs"],
         seed=point["seed"],
     )
-    classifier, seconds = yield from trial.train(point["network"], {}, recipe, device)
-    images, labels = mnist.load("test")
-    subset = trial.stratified(labels, point["digits"])
-    accuracy = yield from trial.accuracy(classifier, images[subset], labels[subset])
-    yield point | {"accuracy": accuracy, "seconds": seconds}
+    row, _ = yield from trial.train_and_test(point["network"], {}, recipe, device, point["digits"])
+    yield point | row
 
 
 # Findings ------------------------------------------------------------------------------------------------------------
@@ -102,110 +97,53 @@ def compared() -> tuple[str, str]:
 
 def findings(table: pd.DataFrame) -> Findings:
     means = table.groupby(["size", "network"]).accuracy.mean().unstack()
-    answer, facts, sentences = the_crossing(means.reindex(columns=compared()).dropna())
-    complete = means.dropna()
-    if not complete.empty:
-        ends, ends_sentences = the_ends(complete)
-        budget, limit = the_budget(table[table["size"] == complete.index[-1]])
-        facts, sentences = facts | ends | budget, sentences + ends_sentences + limit
-    return Findings(answer, facts, tuple(sentences))
-
-
-def the_crossing(means: pd.DataFrame) -> tuple[str | None, dict[str, Any], list[str]]:
-    """Answer, facts and sentences on the two compared networks; `means` has a row per size, rising."""
     cnn, vit = compared()
-    cnn_title, vit_title = MODELS[cnn].title, MODELS[vit].title
-    lead = means[vit] - means[cnn]
-    facts = {"lead": lead.to_dict()}  # of the transformer, by size
+    both = means.reindex(columns=[cnn, vit]).dropna()
+    answer, sentences = the_crossing(both[vit] - both[cnn])
+    if len(complete := means.dropna()):
+        few, many = complete.iloc[0], complete.iloc[-1]
+        best, spread = MODELS[few.idxmax()].title, 100 * (many.max() - many.min())
+        sentences.append(f"With {few.name:,} digits, the {best} is the most accurate: {sweeps.percent(few.max())}.")
+        sentences.append(f"With {many.name:,} digits, the networks differ by {spread:.1f} percentage points.")
+    return Findings(answer, tuple(sentences))
+
+
+def the_crossing(lead: pd.Series) -> tuple[str | None, list[str]]:
+    """Answer and sentences on the transformer's lead in accuracy; `lead` has a value per size, rising."""
+    cnn, vit = (MODELS[network].title for network in compared())
     if len(lead) < 2:
-        return None, facts, [f"Fewer than two sizes have been measured with both {cnn_title} and {vit_title}."]
+        return None, [f"Fewer than two sizes have been measured with both {cnn} and {vit}."]
     behind = lead.index[lead < 0]
     few, many = lead.index[[0, -1]]
     if many in behind:
-        answer, first = "never", None
-        crossing = f"The {cnn_title} is ahead with few digits and with many."
+        answer, crossing = "never", f"The {cnn} is ahead with few digits and with many."
         if few not in behind:
-            crossing = f"The {cnn_title} overtakes the {vit_title} as the digits become more."
+            crossing = f"The {cnn} overtakes the {vit} as the digits become more."
     elif behind.empty:
-        answer, first, crossing = "start", few, f"The {vit_title} is never behind the {cnn_title}."
+        answer, crossing = "start", f"The {vit} is never behind the {cnn}."
     else:
         first = lead.index[lead.index > behind[-1]][0]
         answer = "most" if first == many else "between"
-        crossing = f"The {vit_title} catches up with the {cnn_title} at {first:,} digits."
-    gaps = [f"With {size:,} digits, the {vit_title} is {gap_in_words(lead[size])}." for size in (few, many)]
-    return answer, facts | {"from": first}, [crossing, *gaps]
+        crossing = f"The {vit} catches up with the {cnn} at {first:,} digits."
+    return answer, [crossing, *(f"With {n:,} digits, the {vit} is {gap_in_words(lead[n])}." for n in (few, many))]
 
 
 def gap_in_words(lead: float) -> str:
     return f"{abs(100 * lead):.1f} percentage points {'behind' if lead < 0 else 'ahead'}"
 
 
-def the_ends(means: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
-    """Facts and sentences on all networks, with the fewest and with the most digits."""
-    few, many = means.iloc[0], means.iloc[-1]
-    facts = {"best_with_few": few.idxmax(), "spread_with_many": many.max() - many.min()}
-    sentences = [
-        f"With {few.name:,} digits, the {MODELS[few.idxmax()].title} is the most accurate: {sweeps.percent(few.max())}."
-    ]
-    if len(many) > 1:
-        spread = f"{100 * facts['spread_with_many']:.1f} percentage points"
-        sentences.append(f"With {many.name:,} digits, {spread} separate the best network from the worst.")
-    return facts, sentences
-
-
-def the_budget(most: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
-    """How the number of training steps limits the largest size.
-
-    Args:
-        most: the rows of this size.
-
-    Returns:
-        the share of its recipe's steps by network, and a sentence unless each network takes all of them.
-    """
-    shares = {}
-    for row in most.itertuples():
-        recipe = MODELS[row.network].presets[row.preset]
-        shares[row.network] = steps(recipe, row.size, row.epochs) / steps(recipe, recipe.train_size, recipe.epochs)
-    if min(shares.values()) >= 1:
-        return {"budget": shares}, []
-    size, share = most["size"].max(), max(shares.values())
-    return {"budget": shares}, [
-        f"With {size:,} digits, no network takes more than {share:.0%} of its recipe's training steps."
-        if share < 1
-        else f"With {size:,} digits, some networks take fewer training steps than their recipe."
-    ]
-
-
 def figure(table: pd.DataFrame) -> Figure:
     by_size = table.groupby(["network", "size"]).accuracy.agg(["mean", "min", "max", "count"])
-    lines = [line(network, by_size.loc[network]) for network in sweeps.networks(table)]
+    lines = [
+        sweeps.accuracy_line(network, by_size.loc[network].index, by_size.loc[network], "%{x:,} digits")
+        for network in sweeps.networks(table)
+    ]
     sizes = sorted(set(table["size"]))
-    return plotting.figure(
+    return sweeps.accuracy_figure(
         lines,
         "How many training digits does each network need?",
         "Higher is better · bars: from worst to best seed",
-        xaxis=plotting.axis("training digits")
-        | {"type": "log", "tickvals": sizes, "ticktext": [f"{size:,}" for size in sizes]},
-        yaxis=sweeps.accuracy_axis(),
-        showlegend=True,
-        legend=sweeps.LEGEND,
-    )
-
-
-def line(network: str, by_size: pd.DataFrame) -> Scatter:
-    """The curve of a network; `by_size` has mean, min, max and count of its accuracies at each size."""
-    spec, heights = MODELS[network], sweeps.error_rate(by_size["mean"])
-    return Scatter(
-        x=by_size.index,
-        y=heights,
-        error_y=sweeps.spread(by_size),
-        name=spec.title,
-        mode="lines+markers",
-        line={"color": spec.colour, "width": 3},
-        marker={"size": 10},
-        customdata=by_size,
-        hovertemplate=f"<b>{spec.title}</b>, %{{x:,}} digits: %{{customdata[0]:.2%}} accuracy<br>"
-        "worst seed %{customdata[1]:.2%}, best %{customdata[2]:.2%}<extra></extra>",
+        plotting.axis("training digits") | {"tickvals": sizes, "ticktext": [f"{size:,}" for size in sizes]},
     )
 
 

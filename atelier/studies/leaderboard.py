@@ -149,15 +149,14 @@ def findings(table: pd.DataFrame) -> Findings:
     """The network that misreads the fewest digits, and the largest network beside it."""
     best = table.loc[table.accuracy.idxmax()]
     largest = table.loc[table.parameters.idxmax()]
-    facts = {"best": best.network, "largest": largest.network, "times": largest.parameters / best.parameters}
     first = f"The {title(best)} misreads the fewest test digits: {1 - best.accuracy:.2%}."
+    times = largest.parameters / best.parameters
     second = (
         "It is also the largest network here."
-        if facts["best"] == facts["largest"]
-        else f"The {title(largest)} has {facts['times']:.3g} times as many parameters and misreads "
-        f"{1 - largest.accuracy:.2%}."
+        if best.network == largest.network
+        else f"The {title(largest)} has {times:.3g} times as many parameters and misreads {1 - largest.accuracy:.2%}."
     )
-    return Findings(best.model if len(table) > 1 else None, facts, (first, second))
+    return Findings(best.model if len(table) > 1 else None, (first, second))
 
 
 def title(row: pd.Series) -> str:

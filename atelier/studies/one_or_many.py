@@ -12,7 +12,6 @@ picture to the reading.
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -147,40 +146,41 @@ COUNTS = ["correct_pieces", "scenes_pieces", "correct_detector", "scenes_detecto
 
 
 def findings(table: pd.DataFrame) -> Findings:
+    """From which kind of number on a detector pays, from one digit to digits that overlap most."""
     table = table.assign(correct=(table.reading_accuracy * table.scenes).round().astype(int))
     pieces, detector = (table[table.network == network] for network in readers())
     both = pieces.merge(detector, on=["digits", "overlap"], suffixes=("_pieces", "_detector"))
     if both.empty:
-        return Findings(None, {}, ("No numbers have been read by both networks yet.",))
-    both = both.sort_values(["digits", "overlap"])
-    title, first = MODELS[readers()[1]].title, both.iloc[0]
-    slower = first.milliseconds_detector / first.milliseconds_pieces
-    digits = "one digit" if first.digits == 1 else f"{first.digits} digits"
-    answer, facts, sentences = the_start(both)
-    price = f"For {digits}, {title} takes {slower:.1f} times as long as the {MODELS[readers()[0]].title}."
-    return Findings(answer, facts | {"slower": slower}, (price, *sentences))
-
-
-def the_start(both: pd.DataFrame) -> tuple[str | None, dict[str, Any], tuple[str, ...]]:
-    """The answer, facts and sentences: from which kind of number on a detector pays."""
-    several = both[both.digits > 1].groupby("overlap")[COUNTS].sum()
-    kinds = [("one digit", "always", counts) for _, counts in both[both.digits == 1].iterrows()]
-    kinds += [
-        (kind(overlap), "several" if overlap < 0 else "touching", counts) for overlap, counts in several.iterrows()
-    ]
-    paying = [of_kind for of_kind in kinds if pays(of_kind[2])]
+        return Findings(None, ("No numbers have been read by both networks yet.",))
+    counts = both.groupby([both.digits > 1, "overlap"])[COUNTS].sum()
+    kinds = [(*kind(*place), of_kind) for place, of_kind in counts.iterrows()]
+    paying = [each for each in kinds if pays(each[2])]
     answer: str | None
-    name, key, counts = [*paying, kinds[-1]][0]
-    if paying:
-        start, answer = f"A detector pays from {name} on.", key
-    else:
-        start, answer = f"A detector does not pay, even with {name}.", "never" if key == "touching" else None
-    detector, pieces = share(counts, "detector"), share(counts, "pieces")
-    readings = (
-        f"With {name}, {MODELS[readers()[1]].title} reads {sweeps.percent(detector)} of the numbers correctly.",
-        f"The {titles()[readers()[0]]} reads {sweeps.percent(pieces)}.",
+    answer, name, first = [*paying, kinds[-1]][0]
+    start = f"A detector is worth its time from {name} on."
+    if not paying:
+        start = f"A detector is not worth its time, even with {name}."
+        answer = "never" if answer == "touching" else None
+    cnn, title = (MODELS[network].title for network in readers())
+    fewest = both.sort_values(["digits", "overlap"]).iloc[0]
+    digits = "one digit" if fewest.digits == 1 else f"{fewest.digits} digits"
+    sentences = (
+        f"For {digits}, {title} takes {fewest.milliseconds_detector / fewest.milliseconds_pieces:.1f} times as long "
+        f"as the {cnn}.",
+        start,
+        f"With {name}, {title} reads {sweeps.percent(share(first, 'detector'))} of the numbers correctly.",
+        f"The {titles()[readers()[0]]} reads {sweeps.percent(share(first, 'pieces'))}.",
     )
-    return answer, {"kind": name, "detector": detector, "pieces": pieces}, (start, *readings)
+    return Findings(answer, sentences)
+
+
+def kind(is_several: bool, overlap: float) -> tuple[str, str]:
+    """A kind of number: the answer if a detector pays from it on, and its name."""
+    if not is_several:
+        return "always", "one digit"
+    if overlap < 0:
+        return "several", "several separate digits"
+    return "touching", f"digits that overlap by {overlap:.0%} of their width" if overlap else "touching digits"
 
 
 def share(counts: pd.Series, reader: str) -> float:
@@ -195,19 +195,15 @@ def pays(counts: pd.Series) -> bool:
     return gain >= WORTH and low > high
 
 
-def kind(overlap: float) -> str:
-    if overlap < 0:
-        return "several separate digits"
-    return f"digits that overlap by {overlap:.0%} of their width" if overlap else "touching digits"
-
-
 def figure(table: pd.DataFrame) -> Figure:
     panels = [
         "<b>Separate digits</b>",
         "<b>Closer and closer</b>, 2 digits or more",
         "<b>Milliseconds for one number</b>",
     ]
-    figure = sweeps.subplots(panels, 1, "When does a detector pay?", "Numbers read correctly · bottom: time", HEIGHT)
+    figure = sweeps.subplots(
+        panels, 1, "When is a detector worth its time?", "Numbers read correctly · bottom: time", HEIGHT
+    )
     for network in sweeps.networks(table):
         rows = table[table.network == network]
         apart = rows[rows.overlap < 0].sort_values("digits")
@@ -216,11 +212,13 @@ def figure(table: pd.DataFrame) -> Figure:
             .groupby("overlap", as_index=False)[["reading_accuracy", "scenes"]]
             .agg({"reading_accuracy": "mean", "scenes": "sum"})
         )
+        tooltip = "<b>%{fullData.name}</b>: %{y:.1f} ms<extra></extra>"
+        time = sweeps.line(network, apart.digits, apart.milliseconds, name=titles()[network], hovertemplate=tooltip)
         figure.add_trace(line(network, apart.digits, apart), row=1, col=1)
         figure.add_trace(line(network, closer.overlap.map(short), closer).update(showlegend=False), row=2, col=1)
-        figure.add_trace(speed(network, apart), row=3, col=1)
-    for row, title in ((1, "digits"), (3, "digits")):
-        figure.update_xaxes(title_text=title, tickvals=list(range(1, MOST_DIGITS + 1)), row=row)
+        figure.add_trace(time.update(showlegend=False), row=3, col=1)
+    for row in (1, 3):
+        figure.update_xaxes(title_text="digits", tickvals=list(range(1, MOST_DIGITS + 1)), row=row)
     figure.update_xaxes(title_text="overlap", type="category", row=2)
     figure.update_yaxes(tickformat="~%", row=1)
     figure.update_yaxes(tickformat="~%", range=[0, 1.03], row=2)
@@ -236,42 +234,26 @@ def line(network: str, x: pd.Series, read: pd.DataFrame) -> Scatter:
     """The share of numbers that a network reads correctly, with 95% intervals."""
     correct = (read.reading_accuracy * read.scenes).round().astype(int)
     lows, highs = np.transpose([wilson(*pair) for pair in zip(correct, read.scenes, strict=True)]).reshape(2, -1)
-    return Scatter(
-        x=x,
-        y=read.reading_accuracy,
+    return sweeps.line(
+        network,
+        x,
+        read.reading_accuracy,
         error_y={"array": highs - read.reading_accuracy, "arrayminus": read.reading_accuracy - lows, "thickness": 2},
         name=titles()[network],
-        legendgroup=network,
-        mode="lines+markers",
-        line={"color": MODELS[network].colour, "width": 3},
-        marker={"size": 10},
         customdata=np.stack([lows, highs, read.scenes], axis=1),
-        hovertemplate=f"<b>{titles()[network]}</b>, %{{x}}: %{{y:.1%}} of %{{customdata[2]:,}} numbers correct<br>"
+        hovertemplate="<b>%{fullData.name}</b>, %{x}: %{y:.1%} of %{customdata[2]:,} numbers correct<br>"
         "95% interval: %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
-    )
-
-
-def speed(network: str, read: pd.DataFrame) -> Scatter:
-    return Scatter(
-        x=read.digits,
-        y=read.milliseconds,
-        legendgroup=network,
-        showlegend=False,
-        mode="lines+markers",
-        line={"color": MODELS[network].colour, "width": 3},
-        marker={"size": 10},
-        hovertemplate=f"<b>{titles()[network]}</b>: %{{y:.1f}} ms<extra></extra>",
     )
 
 
 STUDY = Study(
     name="one_or_many",
     title="One digit or many",
-    question="When does a detector pay?",
+    question="When is a detector worth its time?",
     choices=ANSWERS,
     method=f"Without a detector, the {MODELS[readers()[0]].title} reads one connected piece of ink after the other. A "
-    "detector pays if it reads 5 percentage points more of the numbers correctly, and the 95% intervals are apart. "
-    "Both read the same 200 numbers of each kind (quick: 40).",
+    "detector is worth its time if it reads 5 percentage points more of the numbers correctly. The 95% intervals must "
+    "be apart. Both read the same 200 numbers of each kind (quick: 40).",
     columns={
         "network": NETWORK,
         "digits": Column("Digits", "positive"),

@@ -9,10 +9,10 @@ Pages import this module: no PyTorch here.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,6 @@ from atelier.studies import STUDIES
 from atelier.zoo import MODELS
 
 SHIPPED = paths.CHECKPOINTS / "studies"
-SOURCES = ("shipped", "local")
 
 
 class ResultError(ValueError):
@@ -52,25 +51,17 @@ class Provenance:
     rows: int  # of the table
 
     @classmethod
-    def from_json(cls, values: Any) -> "Provenance":
+    def from_json(cls, values: dict[str, Any]) -> "Provenance":
         """Check and convert the content of a JSON file.
 
         Raises:
-            ValueError: if a field is missing or has another type.
+            KeyError, TypeError: if a field is missing or has another type.
         """
-        if not isinstance(values, dict):
-            raise ValueError("not an object")
-        types: dict[str, Any] = {"seeds": list, "versions": dict, "weights": dict}
-        known: dict[str, Any] = {field.name: values.get(field.name) for field in fields(cls)}
-        provenance = cls(**known)
         for field in fields(cls):
-            allowed = types.get(field.name, (int, float) if field.type is float else field.type)
-            if not isinstance(getattr(provenance, field.name), allowed):
-                raise ValueError(f"{field.name} is missing or of another type")
-        return provenance
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+            allowed: Any = (int, float) if field.type is float else get_origin(field.type) or field.type
+            if not isinstance(values[field.name], allowed):
+                raise TypeError(f"{field.name} is of another type")
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -86,16 +77,7 @@ class Result:
 
 
 def shipped(name: str) -> Result:
-    """The results of a study that ship with the project.
-
-    Raises:
-        ResultError: if they are missing or damaged.
-    """
-    title = _title(name)
-    if not (SHIPPED / f"{name}.csv").is_file():
-        raise ResultError(
-            f"The results of “{title}” are missing. Run `python -m atelier study {name}` to measure them."
-        )
+    """The results of a study that ship with the project; errors as `read`."""
     return read(SHIPPED, name)
 
 
@@ -107,7 +89,7 @@ def local(name: str) -> Result:
     Raises:
         ResultError: if there are none, or all are damaged.
     """
-    results, problem = [], ResultError(f"“{_title(name)}” has not been measured on this computer yet.")
+    results, problem = [], ResultError(f"“{name}” has not been measured on this computer yet.")
     for run in local_runs(name, paths.RUNS):
         if run.path(f"{name}.json").is_file():  # which is written last
             try:
@@ -159,37 +141,36 @@ def read(folder: Path, name: str) -> Result:
     Raises:
         ResultError: if they are missing or damaged.
     """
-    study, title = STUDIES[name], _title(name)
+    if name not in STUDIES:
+        raise ResultError(f"There is no study {name!r}. The studies are {', '.join(STUDIES)}.")
+    title = STUDIES[name].title
     try:
         provenance = Provenance.from_json(json.loads((folder / f"{name}.json").read_text("utf-8")))
-        if provenance.study != name:
-            raise ValueError("of another study")
-        table = _table((folder / f"{name}.csv").read_text("utf-8"), name, provenance.rows)  # it may have grown since
-    except FileNotFoundError as error:
-        raise ResultError(f"The file {Path(error.filename).name} of “{title}” is missing.") from None
-    except (OSError, ValueError, TypeError, RecursionError):
+        table = _table((folder / f"{name}.csv").read_text("utf-8"), name)
+    except FileNotFoundError:
+        raise ResultError(
+            f"The results of “{title}” are missing. Run `python -m atelier study {name}` to measure them."
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise ResultError(f"The results of “{title}” are damaged or incomplete. Measure them again.") from None
-    if table.empty:
-        raise ResultError(f"The results of “{title}” are empty: nothing has been measured yet.")
-    if missing := [column for column in study.columns if column not in table]:
-        raise ResultError(f"The results of “{title}” lack {', '.join(missing)}. Measure them again.")
-    if problem := _problem(table, name):
+    problem = "they belong to another study" if provenance.study != name else _problem(table, name)
+    if len(table) < provenance.rows:  # it may have grown since
+        problem = "rows are missing"
+    if problem:
         raise ResultError(f"The results of “{title}” cannot be used: {problem}. Measure them again.")
     return Result(table, provenance, files.read_npz(folder / f"{name}.npz"))
 
 
-def _table(text: str, name: str, rows: int) -> pd.DataFrame:
-    """The table of a CSV; a torn file breaks off within a line or has fewer rows than its provenance.
+def _table(text: str, name: str) -> pd.DataFrame:
+    """The table of a CSV.
 
     Raises:
-        ValueError: if it does not hold a whole table.
+        ValueError: if it does not hold a table, or breaks off within a line.
     """
-    if not text.strip():
-        return pd.DataFrame()
     texts = {column: str for column, kind in STUDIES[name].columns.items() if kind.kind == "text"}
     # Only an empty cell is empty: the backbone "none" is a text.
     table = pd.read_csv(StringIO(text), dtype=texts, keep_default_na=False, na_values=[""])
-    if not text.endswith("\n") or len(table) < rows:
+    if not text.endswith("\n"):
         raise ValueError("cut off")
     return table.fillna(dict.fromkeys(texts.keys() & set(table), ""))
 
@@ -197,27 +178,19 @@ def _table(text: str, name: str, rows: int) -> pd.DataFrame:
 def _problem(table: pd.DataFrame, name: str) -> str:
     """Why findings and figures cannot be made of a table; empty if they can."""
     study = STUDIES[name]
-    networks = table.get("model", table.network)
-    if unknown := set(networks) - MODELS.keys():
+    if table.empty:
+        return "they are empty"
+    if missing := [column for column in study.columns if column not in table]:
+        return f"{missing[0]} is missing"
+    if unknown := set(table.get("model", table.network)) - MODELS.keys():
         return f"the network {sorted(unknown)[0]} is unknown"
     if table.duplicated(list(study.points(False)[0])).any():
         return "a point stands in the table twice"
     measured = table[table.note == ""] if "note" in table else table
     for column, kind in study.columns.items():
-        values = measured[column]
-        if kind.kind != "text" and not pd.api.types.is_numeric_dtype(values):
-            return f"{column} holds text"
-        if values.isna().any() and not kind.optional:
-            return f"{column} lacks a number"
-        if not kind.accepts(values.dropna()):
+        if not kind.accepts(measured[column]):
             return f"{column} holds an impossible value"
     return ""
-
-
-def _title(name: str) -> str:
-    if name not in STUDIES:
-        raise ResultError(f"There is no study {name!r}. The studies are {', '.join(STUDIES)}.")
-    return STUDIES[name].title
 
 
 # Runs of studies -----------------------------------------------------------------------------------------------------
@@ -263,16 +236,12 @@ def fingerprints(study: str, networks: list[str]) -> dict[str, str]:
         study: one that trains its own networks builds on their backbones.
         networks: names in MODELS, or ids of runs.
     """
-    weights = {name: _weights(name, STUDIES[study].trains) for name in networks}
-    return {name: _sha256(file)[:16] for name, file in weights.items() if file.is_file()}
-
-
-def _weights(network: str, backbone: bool) -> Path:
-    if network not in MODELS:
-        return paths.RUNS / network / "best.safetensors"
-    return MODELS[network].backbone if backbone else MODELS[network].checkpoint
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    digests = {}
+    for name in networks:
+        file = paths.RUNS / name / "best.safetensors"
+        if name in MODELS:
+            file = MODELS[name].backbone if STUDIES[study].trains else MODELS[name].checkpoint
+        if file.is_file():
+            with open(file, "rb") as content:
+                digests[name] = hashlib.file_digest(content, "sha256").hexdigest()[:16]
+    return digests

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from plotly.graph_objects import Figure, Scatter
+from plotly.graph_objects import Figure
 
 from atelier.data import hands, mnist
 from atelier.figures import sweeps
@@ -89,21 +89,13 @@ def digits(corruption: str, amount: float, count: int) -> tuple[np.ndarray, np.n
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    corrupted = table[table.corruption.isin(CORRUPTIONS)]
-    by_network = corrupted.pivot_table(index=["corruption", "severity"], columns="network", values="accuracy")
-    complete = by_network.reindex(columns=sweeps.networks(table)).dropna()
-    pen = table[table.corruption == PEN].accuracy
-    facts = {"accuracy": complete.mean().to_dict() if len(complete) else {}, "pen": pen.tolist()}
-    sentences = []
-    if complete.empty:
-        sentences.append("No corruption has been measured with all of these networks.")
+    read, pen = compared(table), table[table.corruption == PEN].accuracy
+    means, harm = read.mean(), read.groupby("corruption").mean().mean(axis=1).sort_values()
+    if read.empty:
+        sentences = ["No corruption has been measured with all of these networks."]
     else:
-        means, harm = complete.mean(), complete.groupby("corruption").mean().mean(axis=1).sort_values()
-        facts |= {"best": means.idxmax(), "worst": means.idxmin(), "harm": harm.to_dict()}
-        best, worst = (MODELS[facts[end]].title for end in ("best", "worst"))
-        sentences.append(
-            f"The {best} copes best: it reads {sweeps.percent(means.max())} of the changed digits correctly."
-        )
+        best, worst = (MODELS[network].title for network in (means.idxmax(), means.idxmin()))
+        sentences = [f"The {best} copes best: it reads {sweeps.percent(means.max())} of the changed digits correctly."]
         if best != worst:
             sentences.append(f"The {worst} reads the fewest: {sweeps.percent(means.min())}.")
         sentences.append(f"“{harm.index[0]}” does the most harm: {sweeps.percent(harm.iloc[0])} are read correctly.")
@@ -113,62 +105,58 @@ def findings(table: pd.DataFrame) -> Findings:
         sentences.append(
             f"Of the pen strokes, {sweeps.percent(pen.min())} to {sweeps.percent(pen.max())} are read correctly."
         )
-    return Findings(facts["best"] if len(facts["accuracy"]) > 1 else None, facts, tuple(sentences))
+    return Findings(None if read.empty or len(means) < 2 else means.idxmax(), tuple(sentences))
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The accuracy of each network by corruption and severity, as far as all networks in the table have read them."""
+    corrupted = table[table.corruption.isin(CORRUPTIONS)]
+    by_network = corrupted.pivot_table(index=["corruption", "severity"], columns="network", values="accuracy")
+    return by_network.reindex(columns=sweeps.networks(table)).dropna()
 
 
 def figure(table: pd.DataFrame) -> Figure:
+    """A panel for each corruption, and one for the pen strokes with each network at its place in the registry."""
     measured = [corruption for corruption in CORRUPTIONS if corruption in set(table.corruption)]
     titles = [f"<b>{corruption}</b>" for corruption in [*measured, PEN]]
     figure = sweeps.subplots(
         titles, COLUMNS, "Which changes make a network fail?", "0: unchanged · 5: strongest · higher is better", HEIGHT
     )
+    last = sweeps.cell(len(measured), COLUMNS)
     for network in sweeps.networks(table):
         rows = table[table.network == network]
         for number, corruption in enumerate(measured):
             at = rows[rows.corruption.isin([UNCHANGED, corruption])].sort_values("severity")
-            figure.add_trace(line(network, at), *sweeps.cell(number, COLUMNS))
-        figure.add_trace(dot(network, rows[rows.corruption == PEN]), *sweeps.cell(len(measured), COLUMNS))
+            line = sweeps.line(
+                network,
+                at.severity,
+                at.accuracy,
+                showlegend=False,
+                marker_size=7,
+                customdata=[in_words(*amount) for amount in zip(at.amount, at.unit, strict=True)],
+                hovertemplate="<b>%{fullData.name}</b>, %{customdata}: %{y:.1%} accuracy<extra></extra>",
+            )
+            figure.add_trace(line, *sweeps.cell(number, COLUMNS))
+        pen = rows[rows.corruption == PEN].accuracy
+        dot = sweeps.line(  # its legend entry stands for all lines of the network
+            network,
+            [list(MODELS).index(network)] * len(pen),
+            pen,
+            mode="markers",
+            marker={"color": MODELS[network].colour, "size": 15},
+            cliponaxis=False,
+            hovertemplate="<b>%{fullData.name}</b>: %{y:.1%} of the pen strokes<extra></extra>",
+        )
+        figure.add_trace(dot, *last)
     figure.update_yaxes(range=[0, 1.03], tickformat="~%", tickvals=[0, 0.5, 1], showticklabels=False)
     figure.update_yaxes(showticklabels=True, col=1)
     figure.update_xaxes(range=[-0.4, 5.4], tickvals=list(range(6)))
     names = {"tickvals": list(range(len(MODELS))), "ticktext": [""] * len(MODELS), "range": [-0.6, len(MODELS) - 0.4]}
-    row, column = sweeps.cell(len(measured), COLUMNS)
-    return figure.update_xaxes(names, row=row, col=column)
-
-
-def line(network: str, at: pd.DataFrame) -> Scatter:
-    """The accuracy of a network under one corruption; `at` has a row per severity, from none on."""
-    spec = MODELS[network]
-    return Scatter(
-        x=at.severity,
-        y=at.accuracy,
-        legendgroup=network,
-        showlegend=False,
-        mode="lines+markers",
-        line={"color": spec.colour, "width": 3},
-        marker={"size": 7},
-        customdata=[in_words(*amount) for amount in zip(at.amount, at.unit, strict=True)],
-        hovertemplate=f"<b>{spec.title}</b>, %{{customdata}}: %{{y:.1%}} accuracy<extra></extra>",
-    )
+    return figure.update_xaxes(names, row=last[0], col=last[1])
 
 
 def in_words(amount: float, unit: str) -> str:
     return f"{amount:.0%}" if unit == "share" else f"{amount:g} {unit}" if amount else unit
-
-
-def dot(network: str, measured: pd.DataFrame) -> Scatter:
-    """The accuracy of a network on the pen strokes, at its place in the registry."""
-    spec = MODELS[network]
-    return Scatter(
-        x=[list(MODELS).index(network)] * len(measured),
-        y=measured.accuracy,
-        name=spec.title,
-        legendgroup=network,  # its legend entry stands for all lines of the network
-        mode="markers",
-        marker={"color": spec.colour, "size": 15},
-        cliponaxis=False,
-        hovertemplate=f"<b>{spec.title}</b>: %{{y:.1%}} of the pen strokes<extra></extra>",
-    )
 
 
 STUDY = Study(

@@ -33,15 +33,14 @@ class Column:
     optional: bool = False  # a number that may be missing
 
     def accepts(self, values: pd.Series) -> bool:
-        """Whether a table may hold these values; missing ones are not checked here."""
+        """Whether a table may hold these values."""
         if self.kind == "text":
             return not self.choices or bool(values.isin(self.choices).all())
-        low, high = (0, 1) if self.kind == "share" else (-np.inf, np.inf)
-        return bool(
-            values.between(low, high).all()
-            and np.isfinite(values).all()
-            and (self.kind != "positive" or values.gt(0).all())
-        )
+        if self.optional:
+            values = values.dropna()
+        if not pd.api.types.is_numeric_dtype(values) or not np.isfinite(values).all():
+            return False
+        return bool({"share": values.between(0, 1), "positive": values > 0}.get(self.kind, values > -np.inf).all())
 
 
 NETWORK = Column("Network", "text")
@@ -56,7 +55,6 @@ class Findings:
     """What the numbers of a table show."""
 
     answer: str | None  # key of the study's answer that they support; None: too little is measured
-    facts: Mapping[str, Any]  # the values behind the sentences, by name
     sentences: tuple[str, ...]
 
 

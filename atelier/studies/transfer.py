@@ -19,12 +19,10 @@ The quick version has 600 training digits, 1,000 test digits and one seed instea
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Any
 
 import pandas as pd
-from plotly.graph_objects import Figure, Scatter
+from plotly.graph_objects import Figure
 
-from atelier.data import mnist
 from atelier.figures import plotting, sweeps
 from atelier.studies.study import ACCURACY, DIGITS, NETWORK, SECONDS, SEED, Column, Findings, Point, Row, Study
 from atelier.zoo import MODELS, Family, of_family
@@ -73,12 +71,9 @@ def measure(point: Point, device: str) -> Iterator[Row | None]:
         seed=point["seed"],
     )
     config = {"backbone": backbone, "thawed": thawed(network, freedom)}
-    classifier, seconds = yield from trial.train(network, config, recipe, device)
-    images, labels = mnist.load("test")
-    subset = trial.stratified(labels, point["digits"])
-    accuracy = yield from trial.accuracy(classifier, images[subset], labels[subset])
+    row, classifier = yield from trial.train_and_test(network, config, recipe, device, point["digits"])
     trained = sum(weights.numel() for weights in classifier.network.parameters() if weights.requires_grad)
-    yield point | {"accuracy": accuracy, "seconds": seconds, "trained_parameters": trained, "note": ""}
+    yield point | row | {"trained_parameters": trained, "note": ""}
 
 
 def thawed(network: str, freedom: str) -> int:
@@ -99,29 +94,20 @@ def findings(table: pd.DataFrame) -> Findings:
     measured = table.dropna(subset=["accuracy"])
     pretrained = measured[measured.backbone != "none"]
     means = by_freedom(measured if pretrained.empty else pretrained)
-    gains = gains_by_source(measured)
-    facts: dict[str, Any] = {"gains": {source: gain.to_dict() for source, gain in gains.items()}}
     if means.empty:
-        return Findings(None, facts, ("Nothing that can be compared has been measured yet.",))
-    fastest_freedom = fastest(means)
-    facts |= {"accuracy": means.accuracy.to_dict(), "seconds": means.seconds.to_dict()}
-    sentences = [
-        "Within half a percentage point of the best accuracy, the fastest option is: " + label(fastest_freedom)
-    ]
+        return Findings(None, ("Nothing that can be compared has been measured yet.",))
+    best = fastest(means)
+    sentences = [f"Within half a percentage point of the best accuracy, the fastest option is: {FREEDOMS[best][0]}"]
     sentences += [
-        f"{label(freedom)}: {sweeps.percent(mean.accuracy)} accuracy after {mean.seconds:,.0f} s"
+        f"{FREEDOMS[freedom][0]}: {sweeps.percent(mean.accuracy)} accuracy after {mean.seconds:,.0f} s"
         for freedom, mean in means.iterrows()
     ]
     sentences += [
-        f"With this option, pretraining on {BACKBONES[source]} adds {100 * gain[fastest_freedom]:.1f} percentage points"
-        for source, gain in gains.items()
-        if fastest_freedom in gain
+        f"With this option, pretraining on {BACKBONES[source]} adds {100 * gain[best]:.1f} percentage points"
+        for source, gain in gains_by_source(measured).items()
+        if best in gain
     ]
-    return Findings(fastest_freedom, facts, tuple(f"{sentence}." for sentence in sentences))
-
-
-def label(freedom: str) -> str:
-    return FREEDOMS[freedom][0]
+    return Findings(best, tuple(f"{sentence}." for sentence in sentences))
 
 
 def by_freedom(measured: pd.DataFrame) -> pd.DataFrame:
@@ -159,39 +145,31 @@ def side_by_side(measured: pd.DataFrame, what: str, index: list[str]) -> pd.Data
 
 
 def figure(table: pd.DataFrame) -> Figure:
+    """A line for each network and backbone, from all frozen to all free."""
+    lines = []
     measured = table.dropna(subset=["accuracy"])
-    lines = [
-        line(network, backbone, trials)
-        for (network, backbone), trials in measured.groupby(["network", "backbone"], sort=False)
-    ]
-    return plotting.figure(
+    for (network, backbone), trials in measured.groupby(["network", "backbone"], sort=False):
+        freedoms = [freedom for freedom in FREEDOMS if freedom in set(trials.freedom)]
+        labels, symbols = zip(*(FREEDOMS[freedom] for freedom in freedoms), strict=True)
+        by_freedom = trials.groupby("freedom")
+        lines.append(
+            sweeps.accuracy_line(
+                network,
+                by_freedom.seconds.mean()[freedoms],
+                by_freedom.accuracy.agg(["mean", "min", "max", "count"]).loc[freedoms],
+                "%{text} in %{x:,.1f} s",
+                name=f"{MODELS[network].title}, {BACKBONES[backbone]}",
+                legendgroup=f"{network} {backbone}",
+                line_dash=DASHES[backbone],
+                marker={"size": 13, "symbol": symbols},
+                text=labels,
+            )
+        )
+    return sweeps.accuracy_figure(
         lines,
         "What is the best use of training time?",
         "Best: top left · ● frozen ■ last block ◆ all trained",
-        xaxis=plotting.axis("seconds of training") | {"type": "log", "tickvals": SECONDS_TICKS, "tickformat": "~g"},
-        yaxis=sweeps.accuracy_axis(),
-        showlegend=True,
-        legend=sweeps.LEGEND,
-    )
-
-
-def line(network: str, backbone: str, trials: pd.DataFrame) -> Scatter:
-    """The line of a network and backbone, from all frozen to all free."""
-    freedoms = [freedom for freedom in FREEDOMS if freedom in set(trials.freedom)]
-    accuracies = trials.groupby("freedom").accuracy.agg(["mean", "min", "max", "count"]).loc[freedoms]
-    spec = MODELS[network]
-    return Scatter(
-        x=trials.groupby("freedom").seconds.mean()[freedoms],
-        y=sweeps.error_rate(accuracies["mean"]),
-        error_y=sweeps.spread(accuracies),
-        name=f"{spec.title}, {BACKBONES[backbone]}",
-        mode="lines+markers",
-        line={"color": spec.colour, "width": 3, "dash": DASHES[backbone]},
-        marker={"size": 13, "symbol": [FREEDOMS[freedom][1] for freedom in freedoms]},
-        text=[label(freedom) for freedom in freedoms],
-        customdata=accuracies,
-        hovertemplate=f"<b>{spec.title}, {BACKBONES[backbone]}</b><br>%{{text}}: %{{customdata[0]:.2%}} accuracy after "
-        "%{x:,.1f} s<br>worst seed %{customdata[1]:.2%}, best %{customdata[2]:.2%}<extra></extra>",
+        plotting.axis("seconds of training") | {"tickvals": SECONDS_TICKS, "tickformat": "~g"},
     )
 
 

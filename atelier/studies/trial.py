@@ -17,6 +17,7 @@ from atelier.classifier import Classifier
 from atelier.data import mnist
 from atelier.devices import pick_device
 from atelier.recipe import Recipe
+from atelier.studies.study import Row
 from atelier.training.feature_cache import FeatureCache
 from atelier.training.loop import train_epoch
 from atelier.training.setup import new_session, new_task
@@ -98,6 +99,21 @@ def train(
     if place.type != "cpu":
         torch.accelerator.synchronize()
     return Classifier(MODELS[network], session.answering, {}), time.perf_counter() - started
+
+
+def train_and_test(
+    network: str, config: dict[str, Any], recipe: Recipe, device: str, digits: int
+) -> Generator[None, None, tuple[Row, Classifier]]:
+    """Train a network as `train` does.
+
+    Returns:
+        its `accuracy` on so many test digits and the training time in `seconds`, and the network.
+    """
+    classifier, seconds = yield from train(network, config, recipe, device)
+    images, labels = mnist.load("test")
+    subset = stratified(labels, digits)
+    share = yield from accuracy(classifier, images[subset], labels[subset])
+    return {"accuracy": share, "seconds": seconds}, classifier
 
 
 class NoCache(FeatureCache):

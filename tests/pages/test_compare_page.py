@@ -27,7 +27,7 @@ STUDY = Study(
     columns={"network": NETWORK, "size": Column("Size"), "accuracy": ACCURACY},
     points=lambda quick: [{"network": name, "size": size} for name in MODELS for size in (100, 200)[: 2 - quick]],
     measure=lambda point, device: iter(()),
-    findings=lambda table: Findings(table.network[table.accuracy.idxmax()], {}, ("The result.",)),
+    findings=lambda table: Findings(table.network[table.accuracy.idxmax()], ("The result.",)),
     figure=lambda table: Figure(),
 )
 

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from atelier.data import mnist
-from atelier.evaluation.significance import compare
 from atelier.studies import results
 from atelier.studies.conclusions import (
     CONCLUSIONS,
@@ -36,7 +35,7 @@ def result(table: pd.DataFrame, predictions: dict | None = None) -> Result:
 def test_shipped_results_decide_each_conclusion(conclusion):
     shipped = results.shipped(conclusion.study)
     assert conclusion.judge(shipped).verdict is not INCONCLUSIVE
-    assert conclusion.chart(shipped.table).bars
+    assert conclusion.bars(shipped.table)
 
 
 SWAPS = {  # study: column and the two values that change places
@@ -78,11 +77,6 @@ def test_transformer_needs_data_if_it_is_behind_with_few_digits_and_catches_up(v
     assert needs_data(hungry({100: 0.8, 9_000: 0.99}, vit)).verdict is verdict
 
 
-def test_gaps_with_few_and_many_digits_are_in_the_judgement():
-    facts = needs_data(hungry({100: 0.8, 900: 0.9, 9_000: 0.99}, {100: 0.7, 900: 0.8, 9_000: 0.98})).facts
-    assert (facts["few"], facts["many"]) == pytest.approx((-0.1, -0.01))
-
-
 # CNNs are simple and effective ---------------------------------------------------------------------------------------
 
 
@@ -99,31 +93,17 @@ def board(weights=(10, 30, 20), kind="shipped", **wrong):
 
 
 @pytest.mark.parametrize(
-    ("weights", "wrong", "verdict", "rival"),
+    ("weights", "wrong", "verdict"),
     [
-        ((10, 30), {"cnn": 37, "vit": 60}, SUPPORTED, "vit"),
-        ((10, 30), {"cnn": 47, "vit": 37}, SUPPORTED, "vit"),  # the difference may be chance
-        ((10, 30), {"cnn": 40, "vit": 40}, SUPPORTED, "vit"),
-        ((10, 30, 20), {"cnn": 60, "vgg16": 70, "vit": 37}, NOT_SUPPORTED, "vit"),
-        ((30, 20), {"cnn": 37, "vit": 60}, NOT_SUPPORTED, "vit"),  # the ViT has fewer parameters
+        ((10, 30), {"cnn": 37, "vit": 60}, SUPPORTED),
+        ((10, 30), {"cnn": 47, "vit": 37}, SUPPORTED),  # the difference may be chance
+        ((10, 30), {"cnn": 40, "vit": 40}, SUPPORTED),
+        ((10, 30, 20), {"cnn": 60, "vgg16": 70, "vit": 37}, NOT_SUPPORTED),
+        ((30, 20), {"cnn": 37, "vit": 60}, NOT_SUPPORTED),  # the ViT has fewer parameters
     ],
 )
-def test_cnn_is_simple_and_effective_unless_another_network_is_lighter_or_significantly_better(
-    weights, wrong, verdict, rival
-):
-    judgement = simple_and_effective(board(weights, **wrong))
-    assert (judgement.verdict, judgement.facts["rival"]) == (verdict, rival)
-    first, second = (np.arange(10_000) < wrong[name] for name in ("cnn", rival))
-    assert judgement.facts["p"] == compare(~first, ~second[::-1]).p
-
-
-def test_twice_as_many_mistakes_of_the_shipped_cnn_are_no_chance():
-    shipped = results.shipped("leaderboard")
-    guess = shipped.predictions["cnn_guess"].copy()
-    guess[np.flatnonzero(guess == LABELS)[:60]] += 1
-    worse = result(shipped.table, shipped.predictions | {"cnn_guess": guess % 10})
-    assert simple_and_effective(shipped).verdict is SUPPORTED
-    assert simple_and_effective(worse).facts["better"]
+def test_cnn_is_simple_and_effective_unless_another_network_is_lighter_or_significantly_better(weights, wrong, verdict):
+    assert simple_and_effective(board(weights, **wrong)).verdict is verdict
 
 
 def test_without_all_predictions_or_a_rival_there_is_no_verdict_on_the_cnn(monkeypatch):
@@ -173,11 +153,6 @@ def test_fine_tuning_must_be_accurate_and_fast_and_gain_from_pretraining(numbers
     assert fast_and_accurate(trials(**numbers)).verdict is verdict
 
 
-def test_accuracy_time_and_gain_are_in_the_judgement():
-    facts = fast_and_accurate(trials()).facts
-    assert facts == pytest.approx({"freedom": FROZEN, "accuracy": 0.985, "share": 8 / 60, "gain": 0.085})
-
-
 @pytest.mark.parametrize(("column", "only"), [("freedom", FROZEN), ("backbone", "glyphs"), ("backbone", "none")])
 def test_without_a_comparison_there_is_no_verdict_on_fine_tuning(column, only):
     table = trials().table
@@ -187,15 +162,15 @@ def test_without_a_comparison_there_is_no_verdict_on_fine_tuning(column, only):
 # Charts --------------------------------------------------------------------------------------------------------------
 
 
-def values(chart):
-    return [round(bar.value, 4) for bar in chart.bars]
+def values(bars):
+    return [round(bar.value, 4) for bar in bars]
 
 
 def test_misread_digits_of_shipped_networks_are_counted():
     table = pd.DataFrame({"network": ["vit", "cnn", "mine"], "kind": ["shipped", "shipped", "run"]})
-    chart = misread(table.assign(accuracy=[0.9950, 0.9975, 0.9]))
-    assert values(chart) == [25, 50]
-    assert [bar.colour for bar in chart.bars] == [MODELS["cnn"].colour, MODELS["vit"].colour]
+    bars = misread(table.assign(accuracy=[0.9950, 0.9975, 0.9]))
+    assert values(bars) == [25, 50]
+    assert [bar.colour for bar in bars] == [MODELS["cnn"].colour, MODELS["vit"].colour]
 
 
 def test_one_digit_and_touching_digits_are_compared():
@@ -210,10 +185,10 @@ def test_training_times_are_means_of_trials_made_with_each_freedom():
     table = trials(frozen=(0.96, 10.0), free=(0.98, 40.0)).table
     unfinished = {"network": "vgg16", "backbone": "glyphs", "freedom": FROZEN, "seed": 1, "seconds": 99.0}
     table = pd.concat([table, pd.DataFrame([unfinished | {"accuracy": 0.1}])], ignore_index=True)
-    chart = by_freedom(table)
-    assert values(chart) == [10, 40]
-    assert not {bar.colour for bar in chart.bars} & {spec.colour for spec in MODELS.values()}  # a mean is no network
-    assert not by_freedom(table.assign(accuracy=float("nan"))).bars
+    bars = by_freedom(table)
+    assert values(bars) == [10, 40]
+    assert not {bar.colour for bar in bars} & {spec.colour for spec in MODELS.values()}  # a mean is no network
+    assert not by_freedom(table.assign(accuracy=float("nan")))
 
 
 def test_data_hunger_is_shown_at_the_smallest_and_largest_size():
@@ -221,4 +196,4 @@ def test_data_hunger_is_shown_at_the_smallest_and_largest_size():
     rows += [("cnn", 10_000, 0.98), ("vit", 10_000, 0.97), ("vgg16", 10_000, 0.5)]
     table = pd.DataFrame(rows, columns=["network", "size", "accuracy"])
     assert values(few_and_many(table)) == [30, 60, 2, 3]
-    assert not few_and_many(table[table.network == "vgg16"]).bars
+    assert not few_and_many(table[table.network == "vgg16"])

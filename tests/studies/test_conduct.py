@@ -46,7 +46,7 @@ TINY = Study(
     },
     points=lambda quick: [{"network": n, "size": s, "seed": 0} for n in NETWORKS for s in ((1,) if quick else (1, 2))],
     measure=measure,
-    findings=lambda table: Findings("yes", {}, (f"{len(table)} rows.", "No more.")),
+    findings=lambda table: Findings("yes", (f"{len(table)} rows.", "No more.")),
     figure=lambda table: Figure(),
 )
 
@@ -236,7 +236,9 @@ def test_networks_without_weights_are_left_out_unless_the_study_trains_its_own(m
 
 def test_numbers_keep_six_significant_digits():
     row = {"small": 1.23456789e-9, "large": 14_848_586, "array": np.zeros(3), "scalar": np.float32(0.1), "flag": True}
-    assert conduct.rounded(row) == {"small": 1.23457e-09, "large": 14_848_586, "scalar": 0.1, "flag": True}
+    (plain,), arrays = conduct.split([{"network": "cnn"} | row])
+    assert plain == {"network": "cnn", "small": 1.23457e-09, "large": 14_848_586, "scalar": 0.1, "flag": True}
+    assert arrays.keys() == {"cnn_array"}
 
 
 @pytest.mark.parametrize(

@@ -25,27 +25,24 @@ def table(**multiply_adds):
 
 
 @pytest.mark.parametrize(
-    ("counts", "answer", "dearest"),
+    ("counts", "answer"),
     [
-        ({"cnn": 1_000_000, "vgg16": 400_000_000}, "over_30", "vgg16"),
-        ({"cnn": 10_000_000, "vgg16": 300_000_000}, "3_to_30", "vgg16"),
-        ({"cnn": 2_000_000, "vgg16": 1_000_000}, "under_3", "cnn"),
-        ({"cnn": 1}, None, "cnn"),
+        ({"cnn": 1_000_000, "vgg16": 400_000_000}, "over_30"),
+        ({"cnn": 10_000_000, "vgg16": 300_000_000}, "3_to_30"),
+        ({"cnn": 2_000_000, "vgg16": 1_000_000}, "under_3"),
+        ({"cnn": 1}, None),
     ],
 )
-def test_findings_follow_the_numbers(counts, answer, dearest):
-    findings = STUDY.findings(table(**counts))
-    assert (findings.answer, findings.facts["dearest"]) == (answer, dearest)
-    assert findings.facts["ratio"] == max(counts.values()) / min(counts.values())
+def test_findings_follow_the_numbers(counts, answer):
+    assert STUDY.findings(table(**counts)).answer == answer
 
 
 def test_training_times_of_different_devices_are_not_compared():
     mixed = table(cnn=10, vgg16=20, vit=30)
     mixed.loc[1, "training_device"] = "1 CPU core"
-    assert STUDY.findings(mixed).facts["training"] == ("cnn", "vit")
+    assert "100 times" in STUDY.findings(mixed).sentences[-1]  # of the CNN and the ViT
     figure = STUDY.figure(mixed)
     assert [dots.x[0] for dots in figure.data] == pytest.approx([1, float("nan"), 100 * 0.99 / 0.97], nan_ok=True)
-    assert "training" not in STUDY.findings(mixed[:2]).facts
 
 
 def test_training_multiply_adds_are_those_calculated_by_hand():

@@ -61,10 +61,7 @@ def test_parameters_and_multiply_adds_are_those_calculated_by_hand(row):
 
 @pytest.mark.parametrize(("wrong", "best"), [({"cnn": 37, "vgg16": 60}, "cnn"), ({"cnn": 60, "vgg16": 37}, "vgg16")])
 def test_findings_follow_the_numbers(wrong, best):
-    findings = STUDY.findings(leaderboard(wrong).table)  # the second network has twice as many parameters
-    assert findings.answer == best
-    assert (findings.facts["best"], findings.facts["largest"]) == (best, "vgg16")
-    assert findings.facts["times"] == (2 if best == "cnn" else 1)
+    assert STUDY.findings(leaderboard(wrong).table).answer == best
 
 
 def test_single_run_gives_no_answer_and_has_the_name_of_its_column_title():

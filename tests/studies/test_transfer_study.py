@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from atelier.models import backbones
-from atelier.studies.transfer import BLOCK, FREE, FREEDOMS, FROZEN, STUDY, thawed
+from atelier.studies.transfer import BLOCK, FREE, FREEDOMS, FROZEN, STUDY, by_freedom, gains_by_source, thawed
 from atelier.zoo import MODELS
 
 
@@ -79,13 +79,13 @@ def test_fastest_freedom_within_half_a_point_of_the_best_is_the_answer(numbers, 
     assert STUDY.findings(numbers).answer == answer
 
 
-def test_findings_hold_accuracy_seconds_and_gains():
-    facts = STUDY.findings(TABLE).facts
-    assert facts["accuracy"] == pytest.approx({FROZEN: 0.93, BLOCK: 0.986, FREE: 0.99})
-    assert facts["seconds"] == {FROZEN: 10, BLOCK: 30, FREE: 300}
-    assert facts["gains"]["glyphs"] == pytest.approx(dict.fromkeys(FREEDOMS, 0.2))
-    reversed_facts = STUDY.findings(TABLE.replace({"backbone": {"glyphs": "none", "none": "glyphs"}})).facts
-    assert reversed_facts["gains"]["glyphs"] == pytest.approx(dict.fromkeys(FREEDOMS, -0.2))
+def test_means_and_gains_by_hand():
+    means = by_freedom(TABLE[TABLE.backbone == "glyphs"])
+    assert means.accuracy.to_dict() == pytest.approx({FROZEN: 0.93, BLOCK: 0.986, FREE: 0.99})
+    assert means.seconds.to_dict() == {FROZEN: 10, BLOCK: 30, FREE: 300}
+    assert gains_by_source(TABLE)["glyphs"].to_dict() == pytest.approx(dict.fromkeys(FREEDOMS, 0.2))
+    swapped = TABLE.replace({"backbone": {"glyphs": "none", "none": "glyphs"}})
+    assert gains_by_source(swapped)["glyphs"].to_dict() == pytest.approx(dict.fromkeys(FREEDOMS, -0.2))
 
 
 def test_figure_leads_from_frozen_to_free():

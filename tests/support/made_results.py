@@ -1,7 +1,7 @@
 """Made-up results of studies and runs, for tests of studies and pages."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def write(
     """The files that a study leaves."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / f"{study}.csv", index=False)
-    content = provenance(study, **{"rows": len(table)} | changes).to_json()
+    content = asdict(provenance(study, **{"rows": len(table)} | changes))
     (folder / f"{study}.json").write_text(json.dumps(content))
     if arrays:
         np.savez_compressed(folder / f"{study}.npz", **arrays)
