@@ -103,7 +103,7 @@ def shipped_order(name: str) -> np.ndarray | None:
         result = results.shipped("leaderboard")
     except results.ResultError:
         return None
-    predictions = failures.said(result.predictions, mnist.load("test")[1], [name])
+    predictions = failures.load_predictions(result.predictions, mnist.load("test")[1], [name])
     if name not in predictions.networks or name in results.outdated(result.provenance):
         return None
     return np.argsort(-predictions.surprise[name].to_numpy(), kind="stable")
