@@ -116,8 +116,6 @@ def write_last(run, **changes):
 
 UNUSABLE = {
     "of another network": ({}, None),
-    "of other sizes": ({"config": {"dim": 8}}, None),
-    "of another recipe": ({"recipe": {"epochs": 7}}, None),
     "without progress": ({"progress": None}, None),
     "of a newer version": ({"version": 99}, None),
     "pickled": ({}, lambda file: file.write_bytes(pickle.dumps([1.0] * 99))),
@@ -138,6 +136,17 @@ def test_unusable_checkpoint_is_refused_with_a_reason(tmp_path, capsys, what):
     assert run.status() == ("failed", printed)
     assert printed
     assert "\n" not in printed
+
+
+@pytest.mark.parametrize("changes", [{"recipe": {"seed": 7}}, {"network": {"dropout": 0.5}}], ids=["recipe", "network"])
+def test_checkpoint_of_another_config_is_refused(tmp_path, changes):
+    run = new_run(tmp_path, epochs=1, train_size=200)
+    assert resume(run) == 0
+    config = run.read("config.json")
+    run.write("config.json", config | {key: config[key] | change for key, change in changes.items()})
+    run.set_status("stopped")
+    assert resume(run) == 2
+    assert state(run) == "failed"
 
 
 @pytest.mark.parametrize("content", ["{", '{"model": "cnn"}', '{"model": "cnn", "recipe": [1]}'])
