@@ -70,11 +70,6 @@ def show_provenance(provenance: Provenance, source: str = "") -> None:
             "" if provenance.finished else f"{provenance.points} of {provenance.of} points so far",
         ]
         st.caption(" · ".join(filter(None, items)), width="content")
-    show_outdated(provenance)
-
-
-def show_outdated(provenance: Provenance) -> None:
-    """A line that names the networks whose weights have changed since they were measured."""
     if names := [title_and_colour(network)[0] for network in _outdated(provenance)]:
         st.caption(f":material/update: These networks have been retrained since: {', '.join(names)}.")
 
@@ -121,7 +116,7 @@ def column_config(columns: dict[str, Column]) -> dict[str, object]:
 
 def in_percent(table: pd.DataFrame, columns: dict[str, Column]) -> pd.DataFrame:
     """A table whose shares are in percent."""
-    shares = [name for name, column in columns.items() if column.kind == "share" and name in table]
+    shares = [name for name, column in columns.items() if column.kind == "share"]
     return table.assign(**{name: 100 * table[name] for name in shares})
 
 

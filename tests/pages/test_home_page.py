@@ -1,7 +1,5 @@
 """Home: a card for each network, a verdict on each conclusion, and a lesson."""
 
-from dataclasses import replace
-
 import pytest
 
 from atelier import MODELS, checkpoint, paths
@@ -32,13 +30,6 @@ def test_missing_checkpoints_are_named(app, text, monkeypatch, tmp_path):
     app.run()
     assert not app.exception
     assert "cnn.safetensors" in text(app, "network_cnn")
-
-
-def test_registered_network_has_a_card(app, text, monkeypatch):
-    monkeypatch.setitem(MODELS, "second", replace(MODELS["cnn"], name="second", title="Second network"))
-    app.run()
-    assert not app.exception
-    assert "Second network" in text(app, "network_second")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,16 @@ def undisturbed(tmp_path):
     return results.read(run.folder, "tiny")
 
 
+def pause_after(run, done):
+    """Conduct a study until so many points are measured, then pause it."""
+    steps = supervise(run, "cpu", lambda: conduct.conduct(run))
+    while next(steps).done < done:
+        pass
+    jobs.request(run, "pause")
+    with pytest.raises(StopRequested):
+        list(steps)
+
+
 def check_same(run, undisturbed):
     assert run.status() == ("done", "")
     result = results.read(run.folder, "tiny")
@@ -146,12 +156,7 @@ def test_study_fails_on_a_full_disk_and_resumes_later(tmp_path, undisturbed):
 
 def test_study_can_be_paused_and_resumed(tmp_path, undisturbed):
     run = new_run(tmp_path)
-    steps = supervise(run, "cpu", lambda: conduct.conduct(run))
-    while next(steps).done < 2:
-        pass
-    jobs.request(run, "pause")
-    with pytest.raises(StopRequested):
-        list(steps)
+    pause_after(run, 2)
     assert conduct.progress(run) == (2, 4, "paused", "")
     carry_out(run)
     check_same(run, undisturbed)
@@ -196,12 +201,7 @@ def test_points_of_another_device_are_measured_again(tmp_path, monkeypatch):
     environment = conduct.environment_of("cpu")
     monkeypatch.setattr(conduct, "environment_of", lambda device: environment | {"device_name": "Old"})
     run = new_run(tmp_path)
-    steps = supervise(run, "cpu", lambda: conduct.conduct(run))
-    while next(steps).done < 2:
-        pass
-    jobs.request(run, "pause")
-    with pytest.raises(StopRequested):
-        list(steps)
+    pause_after(run, 2)
     monkeypatch.setattr(conduct, "environment_of", lambda device: environment | {"device_name": "New"})
     carry_out(run)
     assert [line["device_name"] for line in conduct.read_lines(run)] == ["Old"] * 2 + ["New"] * 4
@@ -250,19 +250,16 @@ def test_numbers_keep_six_significant_digits():
         (["tiny", "--networks", "alexnet"], "alexnet"),
         (["leaderboard", "--networks", "20200101-000000-cnn-abcd"], "20200101-000000-cnn-abcd"),
         (["tiny", "--device", "tpu"], "tpu"),
+        (["leaderboard", "--networks", "{run}"], "has no weights"),
         (["--resume", "yesterday"], "yesterday"),
     ],
 )
 def test_impossible_commands_are_refused(arguments, culprit, tmp_path, capsys):
+    run = Run.create(tmp_path, {"model": "cnn"})  # without weights
+    arguments = [argument.format(run=run.id) for argument in arguments]
     assert main(["study", *arguments, "--runs", str(tmp_path)]) in (1, 2)
     assert culprit in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_run_without_weights_is_not_measured(tmp_path, capsys):
-    run = Run.create(tmp_path, {"model": "cnn"})
-    assert main(["study", "leaderboard", "--networks", run.id]) == 2
-    assert run.id in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [run.folder]
 
 
 def test_command_line_conducts_prints_and_copies(tmp_path, capsys):

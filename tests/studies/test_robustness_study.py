@@ -45,6 +45,7 @@ def test_points_cover_all_networks_and_corruptions():
     assert len(quick) == len(MODELS) * (2 + 10 * 3)
     assert set(quick.network) == set(MODELS)
     assert set(quick.corruption) == {UNCHANGED, PEN, *CORRUPTIONS}
+    assert len(hands.pen_strokes()[0]) == robustness.STROKES
 
 
 def test_every_network_reads_the_same_pixels(monkeypatch):
@@ -98,10 +99,6 @@ def test_pen_strokes_and_unchanged_digits_are_not_corrupted(monkeypatch):
 def test_networks_are_compared_on_what_all_have_read(numbers, means, answer):
     assert robustness.compared(numbers).mean().dropna().to_dict() == pytest.approx(means)
     assert STUDY.findings(numbers).answer == answer
-
-
-def test_pen_strokes_are_as_many_as_the_study_says():
-    assert len(hands.pen_strokes()[0]) == robustness.STROKES
 
 
 def test_figure_begins_with_unchanged_digits():

@@ -127,8 +127,8 @@ def chance(loaded: dict[str, Result]) -> None:
     p = f"p = {test.p:.2g}" if test.p >= 0.001 else "p < 0.001"
     with st.container(key="compare_chance"):
         st.markdown(
-            f"{test.only_first:,} digits only the {titles[0]} got right; {test.only_second:,} only the {titles[1]}. "
-            f"**{verdict} ({p}).**",
+            f"Only the {titles[0]} reads {test.only_first:,} digits correctly. "
+            f"Only the {titles[1]} reads {test.only_second:,} other digits correctly. **{verdict} ({p}).**",
             help=CHANCE_METHOD,
         )
     parts.download("All pairs (CSV)", lambda: tables.pairs(predictions).to_csv(index=False), "mcnemar.csv")
