@@ -7,10 +7,22 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from atelier import MODELS
+from atelier.studies import STUDIES
 from tests.support import train_page
 from tests.support.inside_page import Figures
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _registries():
+    """Tests may delete and add entries; afterwards the registries have the same ones in the same order."""
+    kept = [(registry, dict(registry)) for registry in (MODELS, STUDIES)]
+    yield
+    for registry, entries in kept:
+        registry.clear()
+        registry.update(entries)
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ def launched(monkeypatch, tmp_path):
     monkeypatch.setattr(conduct, "_launch", launched.append)
     monkeypatch.setattr(conduct, "environment_of", lambda device: {"device": "cpu", "versions": {}})
     for name in [name for name in STUDIES if name != "leaderboard"]:
-        monkeypatch.delitem(STUDIES, name)
-    monkeypatch.setitem(STUDIES, "hunger", STUDY)
+        del STUDIES[name]
+    STUDIES["hunger"] = STUDY
     return launched
 
 

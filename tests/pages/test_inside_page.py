@@ -89,8 +89,8 @@ def test_link_carries_keys_of_views_and_parts(inside):
     assert run(inside).segmented_control(key="view").value == "all"
 
 
-def test_views_follow_the_registry(inside, monkeypatch):
-    monkeypatch.delitem(MODELS, "faster_rcnn")
+def test_views_follow_the_registry(inside):
+    del MODELS["faster_rcnn"]
     inside.query_params["view"] = "detector"
     run(inside)
     assert len(inside.segmented_control(key="view").options) == 3

@@ -116,8 +116,8 @@ def test_canvases_have_undo_and_clear_of_their_own(draw, text, fakes):
 
 
 @pytest.mark.parametrize("missing", ["faster_rcnn", "cnn"])
-def test_section_needs_a_detector_and_a_classifier(draw, keys, fakes, monkeypatch, missing):
-    monkeypatch.delitem(MODELS, missing)
+def test_section_needs_a_detector_and_a_classifier(draw, keys, fakes, missing):
+    del MODELS[missing]
     draw.run()
     assert not draw.exception
     assert "scene_canvas" not in keys(draw)
