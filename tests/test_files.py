@@ -34,3 +34,17 @@ def test_missing_or_damaged_arrays_are_empty(tmp_path, damage):
     if damage is not None:
         path.write_bytes(damage)
     assert files.read_npz(path) == {}
+
+
+def test_written_arrays_are_those_that_numpy_loads(tmp_path):
+    arrays = {
+        "text": np.array("abc"),
+        "half": np.linspace(0, 1, 7, dtype=np.float16),
+        "none": np.zeros((0, 4), np.int8),
+    }
+    files.write_npz(tmp_path / "arrays.npz", arrays)
+    with np.load(tmp_path / "arrays.npz", allow_pickle=False) as loaded:
+        assert all(np.array_equal(loaded[name], array) for name, array in arrays.items())
+    with pytest.raises(ValueError, match="allow_pickle"):
+        files.write_npz(tmp_path / "arrays.npz", {"object": np.array([{}])})
+    assert files.read_npz(tmp_path / "arrays.npz").keys() == arrays.keys()  # the old file stays

@@ -125,8 +125,7 @@ class NeighbourIndex:
             OSError: if it cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as unfinished:
-            np.savez_compressed(unfinished, **{field.name: getattr(self, field.name) for field in fields(self)})
+        files.write_npz(path, {field.name: getattr(self, field.name) for field in fields(self)})
 
     def nearest(
         self, classifier: Classifier, digit: np.ndarray, count: int

@@ -229,8 +229,7 @@ def conduct(run: Run) -> Iterator[Progress]:
         plain, arrays = split(rows)
         if arrays:
             file = run.path(f"{study.name}.npz")
-            with files.replacing(file) as unfinished:
-                np.savez_compressed(unfinished, allow_pickle=False, **(files.read_npz(file) | arrays))
+            files.write_npz(file, files.read_npz(file) | arrays)
         measured[number] = {
             "point": point,
             "rows": plain,
