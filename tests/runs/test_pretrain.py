@@ -40,6 +40,7 @@ def test_folded_batch_norms_give_the_same_features(architecture):
         assert torch.allclose(plain(pictures), network.features(pictures), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pretraining_ends_with_a_backbone_for_fine_tuning(letters, tmp_path, monkeypatch):
     config = pretrain.new_config("alexnet", letters, None, "cpu")
     run = Run.create(tmp_path, config)
